@@ -1,0 +1,329 @@
+"""Every message between master, relay, agent and worker, and its msgpack form.
+
+The session (stargen/transport/session.py) carries these as opaque bytes, in order, each once.
+Rows inside a message are many because messages are coalesced: one frame may carry hundreds of
+tasks. A change here raises `PROTOCOL` (minor: fields or messages added; major: anything else) and adds an
+old-form case to tests/unit/test_messages.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from stargen.tagged import Tags
+
+PROTOCOL = (1, 0)
+"""(major, minor) of the language spoken here."""
+
+
+class AttemptRef(NamedTuple):
+    """Names one attempt on the wire."""
+
+    job: int
+    ordinal: int
+    epoch: int
+    n: int
+
+
+class TaskOrder(NamedTuple):
+    """One task to run: attempt `n` of this master's epoch.
+
+    `lo`, `hi` is the range in its lane (for a source: the ordinals to produce); `entries` are the
+    candidates; `kept` what the keys among them have kept so far (keyed jobs only).
+    """
+
+    ordinal: int
+    n: int
+    lo: int
+    hi: int
+    entries: list[bytes]
+    kept: list[bytes]
+
+
+class TaskDone(NamedTuple):
+    """A task's result. `drops` is `crystal.encode_drops`, empty if none; `drop_counts` by reason.
+
+    `end_of_source`: the source has no ordinal from here on, or None.
+    """
+
+    ordinal: int
+    epoch: int
+    n: int
+    duration_s: float
+    entries: list[bytes]
+    drops: bytes = b""
+    drop_counts: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default; never changed
+    end_of_source: int | None = None
+
+
+class TaskFault(NamedTuple):
+    """An attempt that brought no result. `signature` groups like failures; `detail` is the tail."""
+
+    job: int
+    ordinal: int
+    epoch: int
+    n: int
+    failure: str
+    signature: str
+    message: str
+    detail: str = ""
+    duration_s: float = 0.0
+
+
+class RunningTask(NamedTuple):
+    """How one running attempt is doing."""
+
+    job: int
+    ordinal: int
+    epoch: int
+    n: int
+    elapsed_s: float
+    done: float
+    total: float
+    rss_gib: float
+
+
+class StepDef(NamedTuple):
+    """One step of a job as the worker needs it."""
+
+    use: str
+    params: dict[str, Any]
+
+
+messages: Tags[Any] = Tags("message")
+
+
+@messages.add(1)
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Master's first word to an agent."""
+
+    campaign_id: str
+    epoch: int
+    master: str
+    lease_s: float
+    takeover: bool = False
+
+
+@messages.add(2)
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Agent's first word to a master: who it is, what runs, what waits to be handed over."""
+
+    campaign_id: str
+    agent_id: str
+    incarnation: int
+    boot_id: str
+    host: str
+    pid: int
+    resources: list[Any]
+    running: list[AttemptRef]
+    spooled: list[AttemptRef]
+
+
+@messages.add(3)
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Master's answer to an inventory; what is in none of the lists is unknown: cancel it."""
+
+    keep: list[AttemptRef]
+    cancel: list[AttemptRef]
+    deliver: list[AttemptRef]
+
+
+@messages.add(4)
+@dataclass(frozen=True, slots=True)
+class DefineJob:
+    """What an agent and its workers must know of a job before its first task.
+
+    `program`: the calculator is an external program; `affinity`: workers that loaded the same key
+    are preferred; `keyed`: run groups by key; `commands`: the site's names for programs.
+    """
+
+    job: int
+    name: str
+    shape: str
+    steps: list[StepDef]
+    seed: int
+    chemistry: dict[str, Any]
+    program: bool = False
+    affinity: str | None = None
+    checkpoint: str = "none"
+    campaign_folder: str = ""
+    input_folder: str = ""
+    commands: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@messages.add(5)
+@dataclass(frozen=True, slots=True)
+class RunTasks:
+    """Tasks for a node's buffer; `resources` are those of one task, as `model.Resources` fields."""
+
+    job: int
+    resources: list[Any]
+    priority: int
+    tasks: list[TaskOrder]
+
+
+@messages.add(6)
+@dataclass(frozen=True, slots=True)
+class CancelTasks:
+    """Stop these attempts, started or not; `soft` asks for a checkpoint first."""
+
+    attempts: list[AttemptRef]
+    reason: str
+    soft: bool = False
+
+
+@messages.add(7)
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Give back up to `count` tasks of `job` that have not started, the latest first."""
+
+    job: int
+    count: int
+
+
+@messages.add(8)
+@dataclass(frozen=True, slots=True)
+class GaveBack:
+    """These attempts never started, or were stopped for a reason that is not theirs."""
+
+    attempts: list[AttemptRef]
+    reason: str = ""
+
+
+@messages.add(9)
+@dataclass(frozen=True, slots=True)
+class TasksDone:
+    """Results of one job, kept by the agent until acknowledged."""
+
+    job: int
+    rows: list[TaskDone]
+
+
+@messages.add(10)
+@dataclass(frozen=True, slots=True)
+class TasksFailed:
+    """Attempts that failed, kept by the agent until acknowledged."""
+
+    rows: list[TaskFault]
+
+
+@messages.add(11)
+@dataclass(frozen=True, slots=True)
+class AckResults:
+    """The records of these results are on the master's disk: forget them."""
+
+    attempts: list[AttemptRef]
+
+
+@messages.add(12)
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A sample of the node: CPU share, memory, disk, pressure, and its running tasks."""
+
+    cpu_percent: float
+    memory_used_gib: float
+    memory_total_gib: float
+    disk_free_gib: float
+    buffered: int
+    running: list[RunningTask]
+    gpus: list[Any] = field(default_factory=list[Any])
+    io_pressure: float = 0.0
+
+
+@messages.add(13)
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Accept no more work; give back what has not started; go on with what runs."""
+
+    reason: str
+
+
+@messages.add(14)
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Stop everything that runs, leave no process behind, exit."""
+
+    reason: str
+
+
+@messages.add(15)
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The agent goes, and why."""
+
+    reason: str
+
+
+@messages.add(16)
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """Worker to agent: keep this state for a later attempt at the task."""
+
+    job: int
+    ordinal: int
+    state: bytes
+
+
+@messages.add(17)
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """Worker to agent: progress of a running attempt."""
+
+    n: int
+    done: float
+    total: float
+
+
+@messages.add(18)
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """Worker to agent: a program of this attempt runs as process group `pid`; 0 when it ended."""
+
+    n: int
+    pid: int
+
+
+@messages.add(19)
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker to agent: the calculators of `job` are loaded."""
+
+    job: int
+    load_s: float
+
+
+Message = (
+    Attach
+    | Inventory
+    | Settle
+    | DefineJob
+    | RunTasks
+    | CancelTasks
+    | TakeBack
+    | GaveBack
+    | TasksDone
+    | TasksFailed
+    | AckResults
+    | Load
+    | Drain
+    | Shutdown
+    | Goodbye
+    | Checkpointed
+    | Advanced
+    | Spawned
+    | Ready
+)
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of one message."""
+    return messages.encode(message)
+
+
+def decode(data: bytes | memoryview) -> Message:
+    """The inverse of `encode`; RemoteProtocolError if it is none."""
+    return messages.decode(data)
