@@ -2,8 +2,8 @@
 
 The session (stargen/transport/session.py) carries these as opaque bytes, in order, each once.
 Rows inside a message are many because messages are coalesced: one frame may carry hundreds of
-tasks. A change here raises `PROTOCOL` (minor: fields or messages added; major: anything else) and adds an
-old-form case to tests/unit/test_messages.py.
+tasks. A change here raises `PROTOCOL` (minor: fields or messages added; major: anything else) and
+adds an old-form case to tests/unit/test_messages.py.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Tagged dataclasses as msgpack arrays: how messages and records are written and evolve.
 
-A class takes part by the decorator `Tags.add`; its form is
-``[tag, field, field, ...]`` in the order of its fields. A reader ignores fields that it does not know (they come last) and fills absent ones
-from their defaults, so both sides of a minor version understand each other. Rows inside a field
-are NamedTuples, and evolve by the same rule.
+A class takes part by the decorator `Tags.add`; its form is ``[tag, field, field, ...]`` in the
+order of its fields. A reader ignores fields that it does not know (they come last) and fills
+absent ones from their defaults, so both sides of a minor version understand each other. Rows
+inside a field are NamedTuples, and evolve by the same rule.
 """
 
 from __future__ import annotations
