@@ -52,6 +52,15 @@ class ConfigError(UserError):
     """stargen.toml cannot be used as written."""
 
 
+class ExpressionError(UserError):
+    """A filter expression cannot be read; `column` counts from 1."""
+
+    def __init__(self, problem: str, *, text: str, column: int, hint: str | None = None) -> None:
+        self.text = text
+        self.column = column
+        super().__init__(f"column {column} of `{text}`: {problem}", hint=hint)
+
+
 class PluginError(UserError):
     """A plugin is missing, broken, too old, too new, or two claim one name."""
 
