@@ -16,9 +16,10 @@ RECORDS_VERSION = 1
 
 
 class AssignedRow(NamedTuple):
-    """Task `ordinal` covers [lo, hi) of `lane`; this is attempt `n` of the current epoch.
+    """Task `ordinal` covers [lo, hi) of `lane`; this is attempt `n` of `epoch`.
 
-    `variant` is which of the lane's resource variants was granted.
+    `variant` is which of the request's resource variants was granted. `epoch` is older than the
+    current one when a returning node still runs an attempt that a former master sent.
     """
 
     ordinal: int
@@ -26,6 +27,7 @@ class AssignedRow(NamedTuple):
     lane: int
     lo: int
     hi: int
+    epoch: int
     variant: int = 0
 
 
@@ -33,7 +35,8 @@ class FinishedRow(NamedTuple):
     """The accepted result of a task.
 
     Its entries lie one after another from `offset` of `segment`, `sizes` bytes each; the block of
-    drops (`drops_size` bytes, may be 0) follows them.
+    drops (`drops_size` bytes, may be 0) follows them. `keys`: the key hash of each output, for
+    keyed jobs.
     """
 
     ordinal: int
@@ -46,6 +49,7 @@ class FinishedRow(NamedTuple):
     drops_size: int = 0
     drop_counts: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default; never changed
     end_of_source: int | None = None
+    keys: list[int] = []  # noqa: RUF012 - as above
 
 
 class ReturnedRow(NamedTuple):
@@ -183,13 +187,18 @@ class TaskFailed:
 @records.add(10)
 @dataclass(frozen=True, slots=True)
 class CandidateQuarantined:
-    """A candidate that no attempt could bring through."""
+    """A candidate that no attempt could bring through.
+
+    `location` (segment, offset, size) is where its entry lies; empty for a source, where
+    `position` is the ordinal that would not come.
+    """
 
     at: float
     job: int
     lane: int
     position: int
-    candidate_id: str
+    ordinal: int
+    location: list[int]
     reason: str
 
 

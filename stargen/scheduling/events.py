@@ -102,6 +102,17 @@ class DiskStateChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvelopesRead:
+    """The entries that a `ReadEnvelopes` asked for."""
+
+    at: float
+    job: int
+    input: int
+    lo: int
+    entries: list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A person asked for something; `target` names a job, a node, or ``job/ordinal``.
 
@@ -123,6 +134,7 @@ Event = (
     | TasksGivenBack
     | Ticked
     | DiskStateChanged
+    | EnvelopesRead
     | Asked
 )
 
@@ -195,6 +207,16 @@ class DrainNode:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadEnvelopes:
+    """Read these entries and hand them back as `EnvelopesRead`: they must be routed."""
+
+    job: int
+    input: int
+    lo: int
+    locations: list[Location]
+
+
+@dataclass(frozen=True, slots=True)
 class EndCampaign:
     """Everything is done, or nothing can go on."""
 
@@ -209,6 +231,7 @@ Command = (
     | AcknowledgeResults
     | SettleInventory
     | DrainNode
+    | ReadEnvelopes
     | EndCampaign
 )
 
