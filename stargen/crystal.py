@@ -161,6 +161,22 @@ class Candidate:
         """The verdict that ends this candidate's way."""
         return Drop(self.candidate_id, reason, detail)
 
+    @property
+    def envelope(self) -> Envelope:
+        """What may be read of it without decoding; computed on each call.
+
+        Raises
+        ------
+        BadResult : if a property is not a scalar
+        """
+        return Envelope(
+            self.candidate_id,
+            self.crystal.content_hash(),
+            self.crystal.formula,
+            self.crystal.n_atoms,
+            {name: _scalar(name, value) for name, value in self.properties.items()},
+        )
+
 
 class Drop(NamedTuple):
     """A verdict: this candidate goes no further. Not a failure.
@@ -198,15 +214,7 @@ def encode_entry(candidate: Candidate) -> bytes:
     """
     crystal = candidate.crystal
     try:
-        clear = pack(
-            (
-                candidate.candidate_id,
-                crystal.content_hash(),
-                crystal.formula,
-                crystal.n_atoms,
-                {name: _scalar(name, value) for name, value in candidate.properties.items()},
-            )
-        )
+        clear = pack(candidate.envelope)
         blob = pack_bulk(
             (
                 crystal.lattice.tobytes(),

@@ -1,0 +1,114 @@
+"""What every Context shares: randomness by seed, births of a source, the step's parameters.
+
+The runner on a node and the kit for plugin tests both build on `BaseContext`, so that a calculator
+meets the same behaviour in its tests and in a campaign.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stargen.codec import pack
+from stargen.crystal import Candidate, Crystal, Drop, Scalar
+from stargen.model import Chemistry, Resources
+
+
+class BaseContext(ABC):
+    """The part of a Context that does not depend on where the calculator runs.
+
+    One context serves one step of one job for the life of its worker; `begin` and the attributes
+    below `chemistry` are set anew for each task.
+
+    Parameters
+    ----------
+    job, use : names of the job and of the step's calculator
+    params : the step's parameters, an instance of the dataclass that its info names
+    seed : the campaign's seed
+    chemistry : the campaign's limits on elements
+    input_folder : what relative paths in parameters are relative to
+    """
+
+    def __init__(
+        self,
+        *,
+        job: str,
+        use: str,
+        params: Any,
+        seed: int,
+        chemistry: Chemistry,
+        input_folder: Path,
+    ) -> None:
+        self.job = job
+        self.use = use
+        self.params = params
+        self.seed = seed
+        self.chemistry = chemistry
+        self.input_folder = input_folder
+        self.resources = Resources()
+        self.devices: tuple[int, ...] = ()
+        self.ordinals = range(0)
+        self.kept: Sequence[Candidate] = ()
+        self.source_end: int | None = None
+        self._random = blake2b(pack((seed, job, use)), digest_size=16)
+
+    def begin(self, ordinals: range) -> None:
+        """Forget the last task; the next is to make `ordinals` (empty unless a source)."""
+        self.ordinals = ordinals
+        self.kept = ()
+        self.source_end = None
+
+    def rng(self, *key: int | str) -> np.random.Generator:
+        """Random numbers that depend on the campaign's seed, the job, the step and `key` alone."""
+        digest = self._random.copy()
+        digest.update(pack(key))
+        words = np.frombuffer(digest.digest(), dtype="<u4")
+        return np.random.Generator(np.random.PCG64(words))
+
+    def birth(self, ordinal: int, crystal: Crystal, **properties: Scalar) -> Candidate:
+        """A source's new candidate."""
+        return Candidate(birth_id(self.job, ordinal), crystal, properties)
+
+    def stillborn(self, ordinal: int, reason: str, detail: str = "") -> Drop:
+        """A source's verdict that this ordinal gives no candidate."""
+        return Drop(birth_id(self.job, ordinal), reason, detail)
+
+    def end_of_source(self, ordinal: int) -> None:
+        """No ordinal >= `ordinal` exists; the lowest one said counts."""
+        self.source_end = ordinal if self.source_end is None else min(self.source_end, ordinal)
+
+    def input_file(self, path: str) -> Path:
+        """A file that the parameters name, relative to the campaign file's folder."""
+        return self.input_folder / Path(path).expanduser()
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """The task's scratch folder; made on first use, removed after the task."""
+
+    @property
+    @abstractmethod
+    def stop_requested(self) -> bool:
+        """True once the task should save a checkpoint and return soon."""
+
+    @abstractmethod
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the task is."""
+
+    @abstractmethod
+    def checkpoint(self, state: bytes) -> None:
+        """Keep `state` for a later attempt at this task."""
+
+    @abstractmethod
+    def resume(self) -> bytes | None:
+        """The last state kept by an earlier attempt, or None."""
+
+
+def birth_id(job: str, ordinal: int) -> str:
+    """The id of a source's candidate."""
+    return f"{job}/{ordinal}"
