@@ -138,7 +138,8 @@ class DefineJob:
     """What an agent and its workers must know of a job before its first task.
 
     `program`: the calculator is an external program; `affinity`: workers that loaded the same key
-    are preferred; `keyed`: run groups by key; `commands`: the site's names for programs.
+    are preferred; `keyed`: run groups by key; `commands`: the site's names for programs;
+    `corrections`: how often a program's input may be mended within one attempt.
     """
 
     job: int
@@ -153,17 +154,24 @@ class DefineJob:
     campaign_folder: str = ""
     input_folder: str = ""
     commands: dict[str, str] = field(default_factory=dict[str, str])
+    corrections: int = 10
 
 
 @messages.add(5)
 @dataclass(frozen=True, slots=True)
 class RunTasks:
-    """Tasks for a node's buffer; `resources` are those of one task, as `model.Resources` fields."""
+    """Tasks for a node's buffer; `resources` are those of one task, as `model.Resources` fields.
+
+    Between agent and worker, `epoch` is of the master that sent them (a master means its own), and
+    `slot` says on which grant they run.
+    """
 
     job: int
     resources: list[Any]
     priority: int
     tasks: list[TaskOrder]
+    epoch: int = 0
+    slot: int = 0
 
 
 @messages.add(6)
@@ -261,7 +269,7 @@ class Goodbye:
 @messages.add(16)
 @dataclass(frozen=True, slots=True)
 class Checkpointed:
-    """Worker to agent: keep this state for a later attempt at the task."""
+    """Worker to agent: keep this state for a later attempt at the task; back when there is one."""
 
     job: int
     ordinal: int
@@ -276,6 +284,7 @@ class Advanced:
     n: int
     done: float
     total: float
+    epoch: int = 0
 
 
 @messages.add(18)
@@ -285,6 +294,7 @@ class Spawned:
 
     n: int
     pid: int
+    epoch: int = 0
 
 
 @messages.add(19)
@@ -294,6 +304,21 @@ class Ready:
 
     job: int
     load_s: float
+
+
+@messages.add(20)
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Agent to worker: what tasks on `slot` may use from now on.
+
+    `folder`: below it they make their scratch folders; none of it is made yet.
+    """
+
+    slot: int
+    resources: list[Any]
+    cores: list[int]
+    gpus: list[int]
+    folder: str
 
 
 Message = (
@@ -316,6 +341,7 @@ Message = (
     | Advanced
     | Spawned
     | Ready
+    | Granted
 )
 
 
