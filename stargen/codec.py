@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import msgpack
 import numpy as np
 from numpy.typing import NDArray
+
+_DTYPE = re.compile(r"[<>|][biufcSUmM][0-9]+(\[[0-9a-zA-Z]+\])?")
+_ARRAY = 1
+"""Our msgpack extension type: (dtype, shape, bytes in C order)."""
 
 
 def pack(value: object) -> bytes:
@@ -26,27 +31,29 @@ def pack_bulk(value: object) -> bytes:
     ------
     TypeError : for anything else
     """
-    return cast("bytes", msgpack.packb(value, default=_array_to_table))
+    return cast("bytes", msgpack.packb(value, default=_array_to_extension))
 
 
 def unpack_bulk(data: bytes | memoryview) -> Any:
-    """The inverse of `pack_bulk`."""
-    return cast("Any", msgpack.unpackb(data, strict_map_key=False, object_hook=_table_to_array))
+    """The inverse of `pack_bulk`; arrays come back read-only."""
+    return cast("Any", msgpack.unpackb(data, strict_map_key=False, ext_hook=_extension_to_array))
 
 
-def _array_to_table(value: object) -> Any:
+def _array_to_extension(value: object) -> Any:
     if isinstance(value, np.generic):
         return cast("object", value.item())
     if isinstance(value, np.ndarray):
-        array = np.ascontiguousarray(cast("NDArray[Any]", value))
-        if array.dtype.hasobject:
-            raise TypeError("an array of Python objects cannot be written")
-        return {"__array__": array.dtype.str, "shape": list(array.shape), "bytes": array.tobytes()}
+        array = cast("NDArray[Any]", value)
+        if array.dtype.hasobject or array.dtype.names is not None:
+            raise TypeError(f"an array of {array.dtype} cannot be written")
+        return msgpack.ExtType(_ARRAY, pack((array.dtype.str, array.shape, array.tobytes())))
     raise TypeError(f"a {type(value).__name__} cannot be written")
 
 
-def _table_to_array(table: dict[Any, Any]) -> Any:
-    if "__array__" not in table:
-        return table
-    array = np.frombuffer(table["bytes"], dtype=np.dtype(str(table["__array__"])))
-    return array.reshape(table["shape"])
+def _extension_to_array(code: int, data: bytes) -> Any:
+    if code != _ARRAY:
+        raise ValueError(f"msgpack extension {code} is unknown")
+    dtype, shape, content = unpack(data)
+    if not _DTYPE.fullmatch(dtype):  # numpy would evaluate some strings as Python
+        raise ValueError(f"{dtype!r} is no data type")
+    return np.frombuffer(content, dtype=dtype).reshape(shape)

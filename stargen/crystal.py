@@ -27,6 +27,7 @@ Scalar = float | int | str | bool | None
 """A property: a number in the unit its name says, a short text, a flag, or absent."""
 
 _LENGTH = struct.Struct("<I")
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, struct.error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,24 +234,49 @@ def encode_entry(candidate: Candidate) -> bytes:
 
 
 def decode_entry(entry: bytes) -> Candidate:
-    """The candidate of an entry, the inverse of `encode_entry`."""
-    end = 4 + _LENGTH.unpack_from(entry)[0]
-    candidate_id, _, _, _, properties = unpack(entry[4:end])
-    lattice, coords, numbers, data, steps = unpack_bulk(entry[end:])
-    crystal = Crystal(
-        np.frombuffer(lattice, dtype="<f8").reshape(3, 3),
-        np.frombuffer(coords, dtype="<f8").reshape(-1, 3),
-        np.frombuffer(numbers, dtype=np.uint8),
-    )
-    return Candidate(
-        candidate_id, crystal, properties, data, tuple(Provenance(*step) for step in steps)
-    )
+    """The candidate of an entry, the inverse of `encode_entry`.
+
+    Fields that a newer version appended are ignored.
+
+    Raises
+    ------
+    BadResult : if the bytes are no entry
+    """
+    try:
+        end = _end_of_envelope(entry)
+        candidate_id, _, _, _, properties = unpack(entry[4:end])[:5]
+        lattice, coords, numbers, data, steps = unpack_bulk(entry[end:])[:5]
+        crystal = Crystal(
+            np.frombuffer(lattice, dtype="<f8").reshape(3, 3),
+            np.frombuffer(coords, dtype="<f8").reshape(-1, 3),
+            np.frombuffer(numbers, dtype=np.uint8),
+        )
+        if len(crystal.frac_coords) != len(crystal.numbers):
+            raise ValueError(f"{len(crystal.frac_coords)} positions for {crystal.n_atoms} atoms")
+        provenance = tuple(Provenance(*step[:6]) for step in steps)
+    except _UNREADABLE as error:
+        raise BadResult(f"not an entry: {error}") from error
+    return Candidate(candidate_id, crystal, properties, data, provenance)
 
 
 def envelope_of(entry: bytes) -> Envelope:
-    """The envelope of an entry; the blob stays unread."""
+    """The envelope of an entry; the blob stays unread.
+
+    Raises
+    ------
+    BadResult : if the bytes do not begin with an envelope
+    """
+    try:
+        return Envelope(*unpack(entry[4 : _end_of_envelope(entry)])[:5])
+    except _UNREADABLE as error:
+        raise BadResult(f"not an entry: {error}") from error
+
+
+def _end_of_envelope(entry: bytes) -> int:
     end = 4 + _LENGTH.unpack_from(entry)[0]
-    return Envelope(*unpack(entry[4:end])[:5])
+    if end > len(entry):
+        raise ValueError(f"an envelope of {end - 4} bytes in an entry of {len(entry)}")
+    return end
 
 
 def encode_drops(drops: Iterable[Drop]) -> bytes:
