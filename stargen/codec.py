@@ -40,6 +40,8 @@ def unpack_bulk(data: bytes | memoryview) -> Any:
 
 
 def _array_to_extension(value: object) -> Any:
+    import numpy as np
+
     if isinstance(value, np.generic):
         return cast("object", value.item())
     if isinstance(value, np.ndarray):
@@ -53,6 +55,8 @@ def _array_to_extension(value: object) -> Any:
 def _extension_to_array(code: int, data: bytes) -> Any:
     if code != _ARRAY:
         raise ValueError(f"msgpack extension {code} is unknown")
+    import numpy as np
+
     dtype, shape, content = unpack(data)
     if not _DTYPE.fullmatch(dtype):  # numpy would evaluate some strings as Python
         raise ValueError(f"{dtype!r} is no data type")
