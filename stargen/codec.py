@@ -1,15 +1,18 @@
-"""msgpack with the options and types that the whole project shares."""
+"""msgpack with the options and types that the whole project shares.
+
+numpy is loaded only where arrays are met: an agent, which packs plain values, does without it.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgpack
-import numpy as np
-from numpy.typing import NDArray
 
-_DTYPE = re.compile(r"[<>|][biufcSUmM][0-9]+(\[[0-9a-zA-Z]+\])?")
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _ARRAY = 1
 """Our msgpack extension type: (dtype, shape, bytes in C order)."""
 
