@@ -13,6 +13,7 @@ import msgpack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_DTYPE = re.compile(r"[<>|][biufcSUmM][0-9]+(\[[0-9a-zA-Z]+\])?")
 _ARRAY = 1
 """Our msgpack extension type: (dtype, shape, bytes in C order)."""
 
