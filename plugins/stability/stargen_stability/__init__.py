@@ -1,0 +1,1 @@
+"""Formation energies and convex hulls; the calculator is announced in `stargen_stability.info`."""

@@ -1,0 +1,197 @@
+"""`stability.hull`: places candidates on the convex hull of the phases that compete with them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stargen import Candidate, Context, Drop
+from stargen.elements import SYMBOLS, counts
+from stargen.errors import UserTaskError
+from stargen_stability import elemental, reference
+from stargen_stability.convex import Floats, LowerHull
+from stargen_stability.elemental import ElementalReference
+from stargen_stability.info import HullParams
+from stargen_stability.phases import Phases, System, fractions_in, system_of
+from stargen_stability.reference import Reference
+from stargen_stability.schemes import require_scale, single_scheme
+
+_ON_HULL_EV = 1e-9  # rounding is not to keep a phase of the hull from being found at 0
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A candidate whose formation energy is known, eV/atom."""
+
+    at: int
+    amounts: dict[str, int]
+    formation_energy: float
+
+
+class Hull:
+    """Formation energy, energy above the reference's hull, and above that with the campaign's own.
+
+    Nothing is dropped: a candidate that cannot be placed carries the reason as `hull_note`.
+    """
+
+    def open(self, context: Context) -> None:
+        params: HullParams = context.params
+        self._elements = _elements(context, params)
+        self._reference = _reference(context, params, self._elements)
+        self._database = _database(context, params, self._elements)
+
+    def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Candidate | Drop]:
+        params: HullParams = context.params
+        self._refuse_mixed(candidates, params)
+        notes: dict[int, str] = {}
+        placed: list[_Placed] = []
+        for at, candidate in enumerate(candidates):
+            found = self._place(at, candidate, params)
+            if isinstance(found, str):
+                notes[at] = found
+            else:
+                placed.append(found)
+        outside, own = self._heights(placed)
+        by_place = {one.at: i for i, one in enumerate(placed)}
+        name = self._name()
+        for at, candidate in enumerate(candidates):
+            i = by_place.get(at)
+            yield candidate.with_(
+                formation_energy_per_atom=None if i is None else placed[i].formation_energy,
+                e_above_hull=None if i is None else float(outside[i]),
+                e_above_hull_self=None if i is None else float(own[i]),
+                hull_reference=name,
+                hull_note=notes.get(at),
+                energy_scheme=_scheme(candidate, params),
+            )
+
+    def close(self) -> None:
+        """Nothing is held that needs it."""
+
+    def _refuse_mixed(self, candidates: Sequence[Candidate], params: HullParams) -> None:
+        schemes = [
+            _scheme(candidate, params)
+            for candidate in candidates
+            if _number(candidate.properties.get(params.energy)) is not None
+        ]
+        silent = schemes.count(None)
+        if silent:
+            raise UserTaskError(
+                f"{silent} candidates with {params.energy} do not state their energy_scheme; "
+                'say it in the campaign: energy_scheme = "method/corrections"'
+            )
+        scheme = single_scheme(scheme for scheme in schemes if scheme is not None)
+        if scheme is None:
+            return
+        if params.energy_is == "total":
+            require_scale(scheme, self._elements.scale, f"elements {self._elements.name}")
+        for other in (self._reference, self._database):
+            if other is not None:
+                require_scale(scheme, other.scale, other.name)
+
+    def _place(self, at: int, candidate: Candidate, params: HullParams) -> _Placed | str:
+        energy = _number(candidate.properties.get(params.energy))
+        if energy is None:
+            return f"no {params.energy}"
+        numbers = counts(candidate.crystal.numbers.tobytes())
+        amounts = {SYMBOLS[z]: n for z, n in numbers.items()}
+        lacking = sorted(set(amounts) - set(self._elements.energies))
+        if lacking:
+            return f"{self._elements.name} has no energy of {', '.join(lacking)}"
+        if params.energy_is == "total":
+            energy = self._elements.formation_energy(amounts, energy)
+        return _Placed(at, amounts, energy)
+
+    def _heights(self, placed: Sequence[_Placed]) -> tuple[Floats, Floats]:
+        """Energies above both hulls, eV/atom.
+
+        Own phases that are not below the reference's hull cannot change it, so the second hull
+        takes in only those that are, and is the first where there are none.
+        """
+        known = self._reference.phases if self._reference is not None else Phases()
+        groups: dict[System, list[int]] = defaultdict(list)
+        for i, one in enumerate(placed):
+            groups[system_of(one.amounts)].append(i)
+        outside = np.zeros(len(placed))
+        for system, members in groups.items():
+            outside[members] = _above(placed, members, known.hull(system), system)
+        added = Phases()
+        for one, height in zip(placed, outside, strict=True):
+            if height < 0:
+                added.add(one.amounts, one.formation_energy)
+        if self._database is not None:
+            added.update(self._database.phases)
+        own = outside.copy()
+        for system, members in groups.items():
+            if added.within(system):
+                own[members] = _above(placed, members, known.hull(system, added), system)
+        return (outside if self._reference is not None else own), own
+
+    def _name(self) -> str:
+        """What the energies above hull are above of."""
+        parts = [] if self._reference is None else [self._reference.name]
+        parts.append(f"elements {self._elements.name}")
+        if self._reference is None:
+            parts.append("own candidates")
+            if self._database is not None:
+                parts.append(self._database.name)
+        return " + ".join(parts)
+
+
+def _above(
+    placed: Sequence[_Placed], members: Sequence[int], hull: LowerHull, system: System
+) -> Floats:
+    fractions = np.array([fractions_in(system, placed[i].amounts) for i in members])
+    energies = np.array([placed[i].formation_energy for i in members])
+    heights = energies - hull.energy(fractions)
+    return np.where(abs(heights) < _ON_HULL_EV, 0.0, heights)
+
+
+def _elements(context: Context, params: HullParams) -> ElementalReference:
+    if params.elements in elemental.SHIPPED:
+        return elemental.shipped(params.elements)
+    try:
+        path = context.input_file(params.elements)
+        return elemental.from_file(path, params.elements_scheme)
+    except (ValueError, OSError) as error:
+        raise UserTaskError(f"elements {params.elements}: {error}") from error
+
+
+def _reference(
+    context: Context, params: HullParams, elements: ElementalReference
+) -> Reference | None:
+    if params.reference is None:
+        return None
+    path = context.input_file(params.reference)
+    return reference.from_file(path, params.reference_scheme, elements)
+
+
+def _database(
+    context: Context, params: HullParams, elements: ElementalReference
+) -> Reference | None:
+    url = params.database
+    if url is None:
+        return None
+    if url.startswith(_SQLITE):
+        path = context.input_file(url.removeprefix(_SQLITE))
+        if not path.exists():
+            raise UserTaskError(f"database {url}: there is no such file")
+        url = f"{_SQLITE}{path}"
+    name = "database " + params.database.rsplit("/", 1)[-1]
+    return reference.from_database(url, name, params.reference_scheme, elements)
+
+
+def _scheme(candidate: Candidate, params: HullParams) -> str | None:
+    stated = candidate.properties.get("energy_scheme")
+    return str(stated) if stated is not None else params.energy_scheme
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, float | int) or not math.isfinite(value):
+        return None
+    return float(value)

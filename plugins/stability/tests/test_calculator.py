@@ -1,0 +1,159 @@
+import csv
+import gzip
+import io
+import math
+import sqlite3
+
+import numpy as np
+import pytest
+from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+from pymatgen.core import Composition
+from stargen_stability import elemental, reference
+from stargen_stability.phases import fractions_in
+
+from stargen.errors import UserTaskError
+
+ELEMENTS = elemental.shipped("mp-2023-02-07")
+SCHEME = "chgnet-0.3.0/mp2020"
+
+
+def total(formula, formation_energy):
+    """Properties of a candidate with that formation energy, eV/atom."""
+    amounts = {str(element): n for element, n in Composition(formula).items()}
+    atoms = sum(amounts.values())
+    elements = sum(n * ELEMENTS.energies[symbol] for symbol, n in amounts.items()) / atoms
+    return {"energy_per_atom": elements + formation_energy, "energy_scheme": SCHEME}
+
+
+@pytest.fixture
+def lithia(tmp_path):
+    (tmp_path / "ref.csv").write_text("formula,formation_energy_per_atom\nLi2O,-2.0\nLi2O2,-1.7\n")
+
+
+@pytest.mark.usefixtures("lithia")
+def test_heights_above_the_reference_and_above_the_own_phases(place):
+    made = [
+        ("Li2O", total("Li2O", -1.9)),  # above
+        ("LiO2", total("LiO2", -1.5)),  # below: 2/3 of Li2O2 and O are at -1.1333
+        ("LiO3", total("LiO3", -0.8)),  # own LiO2 decides
+    ]
+    one, two, three = place(made, reference="ref.csv")
+    assert one.properties["formation_energy_per_atom"] == pytest.approx(-1.9)
+    assert one.properties["e_above_hull"] == pytest.approx(0.1)
+    assert two.properties["e_above_hull"] == pytest.approx(-1.5 + 1.7 * 2 / 3)
+    assert two.properties["e_above_hull_self"] == pytest.approx(0.0)
+    assert three.properties["e_above_hull"] == pytest.approx(-0.8 + 1.7 / 2)
+    assert three.properties["e_above_hull_self"] == pytest.approx(-0.8 + 1.5 * 3 / 4)
+    assert one.properties["hull_note"] is None
+    assert one.properties["hull_reference"].startswith("ref.csv@")
+    assert "elements mp-2023-02-07" in one.properties["hull_reference"]
+    assert one.properties["energy_scheme"] == SCHEME
+
+
+def test_own_heights_equal_pymatgens_over_many_candidates(place):
+    rng = np.random.default_rng(3)
+    made, entries = [], [PDEntry(Composition(symbol), 0.0) for symbol in ("Li", "Fe", "P", "O")]
+    for _ in range(60):
+        amounts = dict(zip(("Li", "Fe", "P", "O"), rng.integers(0, 5, 4).tolist(), strict=True))
+        composition = Composition({symbol: n for symbol, n in amounts.items() if n})
+        if len(composition) < 2:
+            continue
+        energy = rng.uniform(-3, 0.3)
+        made.append((composition.formula.replace(" ", ""), total(composition, energy)))
+        entries.append(PDEntry(composition, energy * composition.num_atoms))
+    diagram = PhaseDiagram(entries)
+    for candidate, entry in zip(place(made), entries[4:], strict=True):
+        expected = diagram.get_e_above_hull(entry)
+        assert candidate.properties["e_above_hull_self"] == pytest.approx(expected, abs=1e-8)
+
+
+def test_without_a_reference_the_campaign_itself_is_one_and_says_so(place):
+    one, two = place([("Li2O", total("Li2O", -2.0)), ("Li2O", total("Li2O", -1.5))])
+    assert one.properties["e_above_hull"] == 0
+    assert two.properties["e_above_hull"] == pytest.approx(0.5)
+    assert two.properties["e_above_hull_self"] == pytest.approx(0.5)
+    assert one.properties["hull_reference"] == "elements mp-2023-02-07 + own candidates"
+
+
+def test_what_cannot_be_placed_has_none_and_a_reason(place):
+    made = [
+        ("Li2O", {"energy_scheme": SCHEME}),
+        ("Li2O", {"energy_per_atom": math.nan, "energy_scheme": SCHEME}),
+        ("PoO2", {"energy_per_atom": -3.0, "energy_scheme": SCHEME}),
+        ("Li2O", total("Li2O", -2.0)),
+    ]
+    silent, nan, polonium, fine = place(made)
+    for candidate, note in ((silent, "no energy_per_atom"), (nan, "no energy_per_atom")):
+        assert candidate.properties["e_above_hull"] is None
+        assert candidate.properties["formation_energy_per_atom"] is None
+        assert candidate.properties["hull_note"] == note
+    assert polonium.properties["e_above_hull_self"] is None
+    assert "no energy of Po" in polonium.properties["hull_note"]
+    assert fine.properties["e_above_hull"] == 0
+
+
+def test_order_and_identity_are_kept(place):
+    made = [("FeO", total("FeO", -1.0)), ("Li2O", {}), ("FeO", total("FeO", -1.5))]
+    assert [c.candidate_id for c in place(made)] == ["make/0", "make/1", "make/2"]
+    assert place([]) == []
+
+
+def test_mixed_schemes_are_refused_by_name(place):
+    pbe = {"energy_per_atom": -5.0, "energy_scheme": "gpaw-pbe/none"}
+    with pytest.raises(UserTaskError, match=r"chgnet-0.3.0/mp2020 \(1\), gpaw-pbe/none \(2\)"):
+        place([("Li2O", total("Li2O", -2)), ("Li2O", pbe), ("LiO", pbe)])
+    with pytest.raises(
+        UserTaskError, match=r"gpaw-pbe/none, but elements mp-2023-02-07 has mp2020"
+    ):
+        place([("Li2O", pbe)])
+    with pytest.raises(UserTaskError, match="do not state their energy_scheme"):
+        place([("Li2O", {"energy_per_atom": -5.0})])
+    assert place([("Li2O", {"energy_per_atom": -5.0})], energy_scheme="vasp/mp2020")
+
+
+@pytest.mark.usefixtures("lithia")
+def test_a_reference_of_another_scale_is_refused(place):
+    with pytest.raises(UserTaskError, match=r"chgnet-0.3.0/mp2020, but ref.csv@\w+ has none"):
+        place([("Li2O", total("Li2O", -2))], reference="ref.csv", reference_scheme="none")
+
+
+def test_predicted_formation_energies_need_no_elements(place):
+    made = [("Li2O", {"formation_energy_pred": -1.9})]
+    (candidate,) = place(
+        made, energy="formation_energy_pred", energy_is="formation", energy_scheme="net/mp2020"
+    )
+    assert candidate.properties["formation_energy_per_atom"] == pytest.approx(-1.9)
+    assert candidate.properties["energy_scheme"] == "net/mp2020"
+
+
+def test_a_database_competes_in_the_own_hull(place, tmp_path):
+    with sqlite3.connect(tmp_path / "old.db") as connection:
+        connection.execute(
+            "CREATE TABLE material (formula TEXT, formation_energy_per_atom REAL, "
+            "energy_per_atom REAL, energy_scheme TEXT)"
+        )
+        connection.execute(f"INSERT INTO material VALUES ('Li2O', -2.0, -4.9, '{SCHEME}')")
+    made = [("Li2O", total("Li2O", -1.9))]
+    (tmp_path / "ref.csv").write_text("formula,formation_energy_per_atom\nLi2O,-1.8\n")
+    (candidate,) = place(made, reference="ref.csv", database="sqlite:///old.db")
+    assert candidate.properties["e_above_hull"] == pytest.approx(-0.1)
+    assert candidate.properties["e_above_hull_self"] == pytest.approx(0.1)
+    with pytest.raises(UserTaskError, match="no such file"):
+        place(made, database="sqlite:///none.db")
+
+
+def test_heights_of_the_materials_project_are_met(shared_data):
+    """Recomputed from the shared reference table, against the labels of MP-20."""
+    found = reference.from_file(
+        shared_data / "hull" / "mp_hull_reference.csv.gz", "mp2020", ELEMENTS
+    )
+    errors = []
+    with io.TextIOWrapper(gzip.open(shared_data / "mp20_subset.csv.gz")) as file:
+        for row in list(csv.DictReader(file))[::160]:
+            amounts = {str(e): n for e, n in Composition(row["reduced_formula"]).items()}
+            system = tuple(sorted(amounts))
+            hull = found.phases.hull(system).energy(fractions_in(system, amounts)[None])[0]
+            height = float(row["formation_energy_per_atom"]) - hull
+            errors.append(abs(height - float(row["e_above_hull"])))
+    assert len(errors) > 90
+    assert np.mean(errors) < 0.010
