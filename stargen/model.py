@@ -139,6 +139,11 @@ class Chemistry:
     exclude: tuple[str, ...] = ()
     max_elements: int | None = None
 
+    def admits(self, symbol: str) -> bool:
+        """True if the element may occur: not excluded, and named where `allow` names any."""
+        named = not self.allow or symbol in self.allow or symbol in self.require
+        return named and symbol not in self.exclude
+
 
 @dataclass(frozen=True, slots=True)
 class Campaign:

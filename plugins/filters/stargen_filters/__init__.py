@@ -1,0 +1,1 @@
+"""Screening of hypothetical crystals: six calculators, announced in `stargen_filters.info`."""
