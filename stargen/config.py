@@ -1,0 +1,191 @@
+"""The site file, stargen.toml: which nodes there are, how to reach them and what they may give.
+
+It is looked for in the site's, then the user's configuration folder, then in the working directory
+(or where ``--config`` says); each adds to those before and overrides them key by key. Without any,
+the one pool is this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+from stargen.errors import ConfigError, UserError
+from stargen.model import Resources
+from stargen.toml import Document, read_document
+from stargen.typed import Bounds, Reader, raise_problems
+
+FILE_NAME = "stargen.toml"
+
+Positive = Annotated[float, Bounds(above=0)]
+Amount = Annotated[float, Bounds(least=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one node of a pool may give to tasks; what is left out is what the node has.
+
+    Parameters
+    ----------
+    cores : CPU cores
+    memory_gib : memory in GiB
+    gpus : GPUs
+    scratch_gib : space for the folders of tasks, GiB
+    io : how many tasks that mostly read and write may run at once
+    custom : resources that tasks may name, and how much there is (licences, for instance)
+    """
+
+    cores: Annotated[int, Bounds(least=1)] | None = None
+    memory_gib: Positive | None = None
+    gpus: Annotated[int, Bounds(least=0)] | None = None
+    scratch_gib: Amount | None = None
+    io: Annotated[int, Bounds(least=0)] = 4
+    custom: Mapping[str, Amount] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Nodes with like resources, and how to start an agent there.
+
+    Parameters
+    ----------
+    launcher : how agents start; `stargen plugins` lists the launchers
+    hosts : names of the machines; none for this machine, or where a batch system chooses
+    options : for the launcher, such as account and partition of a batch system
+    setup : shell lines before the agent starts, such as "module load vasp"
+    commands : what programs are called here, such as vasp = "srun vasp_std"
+    interpreter : absolute path of the Python that has Star-gen; the master's own by default
+    scratch : folder on the node for the folders of tasks; the node's own by default
+    limits : what one node may give
+    """
+
+    launcher: str = "local"
+    hosts: tuple[str, ...] = ()
+    options: Mapping[str, str | int | float | bool] = field(
+        default_factory=dict[str, str | int | float | bool]
+    )
+    setup: tuple[str, ...] = ()
+    commands: Mapping[str, str] = field(default_factory=dict[str, str])
+    interpreter: str | None = None
+    scratch: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """How the master and its agents keep in touch.
+
+    Parameters
+    ----------
+    heartbeat_s : seconds of silence after which either side says that it lives
+    lost_after_s : seconds without a link after which a node's tasks go to others
+    lease_s : seconds that an agent works on alone before it saves what it has and ends
+    """
+
+    heartbeat_s: Positive = 5.0
+    lost_after_s: Positive = 60.0
+    lease_s: Positive = 43_200.0
+
+    def __post_init__(self) -> None:
+        if not self.heartbeat_s < self.lost_after_s < self.lease_s:
+            raise ValueError(
+                "must satisfy heartbeat_s < lost_after_s < lease_s; they are"
+                f" {self.heartbeat_s:g}, {self.lost_after_s:g} and {self.lease_s:g}"
+            )
+
+
+def _this_machine() -> dict[str, Pool]:
+    return {"local": Pool()}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that site files say."""
+
+    master: Master = field(default_factory=Master)
+    pool: Mapping[str, Pool] = field(default_factory=_this_machine)
+
+
+def load_settings(
+    config: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """The settings of this site, user and working directory together.
+
+    Parameters
+    ----------
+    config : a file to read instead of the working directory's
+    environ, folder : the process's own by default
+
+    Raises
+    ------
+    ConfigError, Problems : with file, line, key, what was found and what to write
+    """
+    places = config_files(environ if environ is not None else os.environ, folder or Path.cwd())
+    if config is not None:
+        places[-1] = config
+    found = [place for place in places if place == config or place.is_file()]
+    return settings_from([read_document(place, ConfigError) for place in found])
+
+
+def config_files(environ: Mapping[str, str], folder: Path) -> list[Path]:
+    """Where site files are looked for, the weakest first; the last is the working directory's.
+
+    Source: XDG Base Directory Specification 0.8.
+    """
+    site = [Path(p) for p in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":") if p]
+    home = Path(environ.get("HOME") or Path.home())
+    user = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    return [*(p / "stargen" / FILE_NAME for p in [*reversed(site), user]), folder / FILE_NAME]
+
+
+def settings_from(documents: Iterable[Document]) -> Settings:
+    """The settings of several site files, later ones overriding earlier ones key by key.
+
+    Raises
+    ------
+    ConfigError, Problems : with file, line, key, what was found and what to write
+    """
+    problems: list[UserError] = []
+    merged: dict[str, Any] = {}
+    last: Document | None = None
+    for document in documents:
+        reader = Reader(document)
+        reader.table(Settings, document.values)
+        problems += reader.problems
+        merged = _merge(merged, document.values)
+        last = document
+    raise_problems(problems)
+    if last is None:
+        return Settings()
+    together = Reader(last)
+    settings = together.table(Settings, merged)
+    together.finish()
+    assert settings is not None
+    return settings
+
+
+def node_resources(limits: Limits, machine: Resources) -> Resources:
+    """What one node offers: its own resources, as far as the limits do not say otherwise."""
+    stated = {
+        name: value
+        for name in ("cores", "memory_gib", "gpus", "scratch_gib")
+        if (value := getattr(limits, name)) is not None
+    }
+    return replace(machine, io=limits.io, custom=tuple(sorted(limits.custom.items())), **stated)
+
+
+def _merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are joined, everything else is replaced."""
+    merged = dict(weak)
+    for key, value in strong.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = _merge(cast("Mapping[str, Any]", old), cast("Mapping[str, Any]", value))
+        merged[key] = value
+    return merged

@@ -1,0 +1,54 @@
+"""What this machine has: cores, memory, GPUs and disk that this process may use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from stargen.model import Resources
+
+_GIB = 2**30
+
+
+def this_machine(scratch: Path | None = None, environ: dict[str, str] | None = None) -> Resources:
+    """The resources that a process here may use.
+
+    Parameters
+    ----------
+    scratch : folder on the disk whose free space counts; the one for temporary files by default
+    environ : environment to look at for CUDA_VISIBLE_DEVICES; the process's own by default
+    """
+    env = environ if environ is not None else dict(os.environ)
+    free = shutil.disk_usage(scratch or tempfile.gettempdir()).free
+    return Resources(
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=_memory_gib(),
+        gpus=float(_gpus(env)),
+        scratch_gib=float(free // _GIB),
+    )
+
+
+def _memory_gib() -> float:
+    """Memory of the machine, or of the control group if that is less; to a tenth, rounded down."""
+    total = psutil.virtual_memory().total
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = Path("/sys/fs/cgroup", name)
+        text = limit.read_text().strip() if limit.is_file() else "max"
+        if text.isdigit():
+            total = min(total, int(text))
+    return total * 10 // _GIB / 10
+
+
+def _gpus(environ: dict[str, str]) -> int:
+    """NVIDIA devices, fewer if the environment hides some."""
+    present = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia*"))
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return present
+    return min(
+        present, len([index for index in visible.split(",") if index.strip() not in ("", "-1")])
+    )

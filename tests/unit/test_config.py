@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import pytest
+
+from stargen.config import (
+    Limits,
+    Pool,
+    Settings,
+    config_files,
+    load_settings,
+    node_resources,
+    settings_from,
+)
+from stargen.errors import ConfigError, Problems
+from stargen.model import Resources
+from stargen.toml import Document, read_document
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def document(text, file="stargen.toml"):
+    return Document(text, file, ConfigError)
+
+
+def test_the_documented_example_is_the_default():
+    assert settings_from([read_document(ROOT / "stargen.toml", ConfigError)]) == Settings()
+    assert settings_from([]) == Settings(pool={"local": Pool(launcher="local")})
+
+
+def test_later_files_override_earlier_ones_key_by_key():
+    settings = settings_from(
+        [
+            document(
+                '[pool.cpu]\nlauncher = "slurm"\nhosts = ["a"]\noptions = { account = "x", n = 1 }'
+            ),
+            document('[pool.cpu]\noptions = { account = "y" }\nhosts = ["b"]\n[pool.gpu]'),
+        ]
+    )
+    assert settings.pool["cpu"] == Pool(
+        launcher="slurm", hosts=("b",), options={"account": "y", "n": 1}
+    )
+    assert list(settings.pool) == ["cpu", "gpu"]
+
+
+def test_every_file_is_checked_with_its_own_lines():
+    with pytest.raises(Problems) as caught:
+        settings_from(
+            [
+                document("[pool.a]\nlauncer = 'x'", "site.toml"),
+                document("\n[master]\nlease_s = '1 h'", "user.toml"),
+            ]
+        )
+    message = str(caught.value)
+    assert "site.toml:2: pool.a.launcer: unknown key\n  did you mean launcher?" in message
+    assert 'user.toml:3: master.lease_s: found "1 h"' in message
+    assert "write lease_s = 3600" in message
+
+
+def test_times_that_contradict_each_other_are_refused_across_files():
+    with pytest.raises(ConfigError, match="heartbeat_s < lost_after_s < lease_s"):
+        settings_from(
+            [document("[master]\nlease_s = 1000"), document("[master]\nlost_after_s = 2000")]
+        )
+
+
+def test_files_are_found_where_the_desktop_standard_says(tmp_path):
+    environ = {"XDG_CONFIG_DIRS": "/strong:/weak", "XDG_CONFIG_HOME": "/user"}
+    assert [str(p) for p in config_files(environ, Path("/here"))] == [
+        "/weak/stargen/stargen.toml",
+        "/strong/stargen/stargen.toml",
+        "/user/stargen/stargen.toml",
+        "/here/stargen.toml",
+    ]
+    plain = config_files({"HOME": "/home/x"}, Path("/here"))
+    assert str(plain[0]) == "/etc/xdg/stargen/stargen.toml"
+    assert str(plain[1]) == "/home/x/.config/stargen/stargen.toml"
+
+
+def test_layers_on_disk_and_a_named_file(tmp_path):
+    user, work = tmp_path / "user" / "stargen", tmp_path / "work"
+    user.mkdir(parents=True)
+    work.mkdir()
+    (user / "stargen.toml").write_text("[pool.a]\nsetup = ['u']\n[pool.a.limits]\ncores = 3")
+    (work / "stargen.toml").write_text("[pool.a]\nsetup = ['w']")
+    other = tmp_path / "other.toml"
+    other.write_text("[pool.a]\nsetup = ['o']")
+    environ = {"XDG_CONFIG_DIRS": str(tmp_path), "XDG_CONFIG_HOME": str(user.parent)}
+    settings = load_settings(environ=environ, folder=work)
+    assert settings.pool["a"] == Pool(setup=("w",), limits=Limits(cores=3))
+    settings = load_settings(other, environ=environ, folder=work)
+    assert settings.pool["a"].setup == ("o",)
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read"):
+        load_settings(tmp_path / "absent.toml", environ=environ, folder=work)
+
+
+def test_limits_replace_what_the_machine_has():
+    machine = Resources(cores=8, memory_gib=32.0, gpus=1.0, scratch_gib=50.0)
+    limits = Limits(cores=4, gpus=0, custom={"licences": 2.0, "arm": 1.0})
+    assert node_resources(limits, machine) == Resources(
+        cores=4,
+        memory_gib=32.0,
+        gpus=0,
+        scratch_gib=50.0,
+        io=4,
+        custom=(("arm", 1.0), ("licences", 2.0)),
+    )
