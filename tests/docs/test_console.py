@@ -1,0 +1,110 @@
+"""Every command that a page shows is run, in a copy of the repository, and gives what is shown.
+
+The commands of one page run one after another in the same copy, as a reader would type them.
+`make test` and `make demo` are what runs these tests, or runs beside them: of `make` commands only
+the target is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from support.markdown import ROOT, Block, Shown, agrees, blocks, commands, pages
+
+COMMAND_TIMEOUT_S = 120
+SLOW_TIMEOUT_S = 900
+
+
+def _id(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _is_slow(page: Path) -> bool:
+    return any("slow" in block.notes for block in blocks(page))
+
+
+PAGES = [
+    pytest.param(
+        page,
+        marks=[pytest.mark.slow, pytest.mark.timeout(2 * SLOW_TIMEOUT_S)] if slow else [],
+        id=_id(page),
+    )
+    for page in pages()
+    if any(block.language == "console" for block in blocks(page))
+    for slow in [_is_slow(page)]
+]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """What git knows of the repository, changes included, in a folder of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    folder = tmp_path / "star-gen"
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_do_what_the_page_says(page: Path, copy: Path):
+    for block in blocks(page):
+        if "file" in block.notes:
+            target = copy / block.notes["file"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text)
+        elif block.language == "console":
+            for shown in commands(block):
+                _try(page, block, shown, copy)
+
+
+def _try(page: Path, block: Block, shown: Shown, folder: Path) -> None:
+    where = f"{_id(page)}:{shown.line}: $ {shown.command}"
+    if shown.command.split()[0] == "make":
+        dry = _run(f"make --dry-run --always-make {shown.command.removeprefix('make')}", folder, 60)
+        assert dry.returncode == 0, f"{where}\n{dry.stdout}"
+        return
+    done = _run(
+        shown.command, folder, SLOW_TIMEOUT_S if "slow" in block.notes else COMMAND_TIMEOUT_S
+    )
+    expected = int(block.notes.get("exit", "0"))
+    assert done.returncode == expected, f"{where}\nexit code {done.returncode}\n{done.stdout}"
+    assert agrees(shown.output, done.stdout), (
+        f"{where}\nshown:\n{shown.output}\nreal:\n{done.stdout}"
+    )
+
+
+def _run(command: str, folder: Path, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    environ = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "120",
+    }
+    with subprocess.Popen(
+        command, shell=True, cwd=folder, env=environ, text=True, start_new_session=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    ) as process:  # fmt: skip
+        try:
+            output, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"$ {command}\ntook more than {timeout_s} s")
+    return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+@pytest.mark.parametrize("page", pages(), ids=_id)
+def test_toml_on_a_page_is_toml(page: Path):
+    for block in blocks(page):
+        if block.language == "toml":
+            tomllib.loads(block.text)
