@@ -7,7 +7,7 @@ raises `RECORDS_VERSION` and adds an old-form case to tests/unit/test_records.py
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stargen.tagged import Tags
@@ -42,7 +42,7 @@ class FinishedRow(NamedTuple):
     ordinal: int
     epoch: int
     n: int
-    duration_ms: int
+    duration_us: int
     segment: int
     offset: int
     sizes: list[int]
@@ -58,6 +58,14 @@ class ReturnedRow(NamedTuple):
     ordinal: int
     epoch: int
     n: int
+
+
+class GraphRow(NamedTuple):
+    """One job for those who only look: its shape (or "select"), inputs and, if known, size."""
+
+    shape: str
+    inputs: list[int]
+    total: int | None = None
 
 
 class PassedRow(NamedTuple):
@@ -85,12 +93,13 @@ class EpochStarted:
 @records.add(2)
 @dataclass(frozen=True, slots=True)
 class PlanAdopted:
-    """The campaign as it is run from here on."""
+    """The campaign as it is run from here on; `graph` says how its jobs hang together."""
 
     at: float
     digest: str
     text: str
     jobs: list[str]
+    graph: list[GraphRow] = field(default_factory=list["GraphRow"])
 
 
 @records.add(3)
@@ -207,7 +216,8 @@ class CandidateQuarantined:
 class Routed:
     """Candidates from position `lo` of input `input` were told their lanes (-1: turned away).
 
-    `keys`: one hash per candidate, for keyed jobs; `ranks`: what a waiting select sorts by.
+    `keys`: one hash per candidate, for keyed jobs; `ranks`: what a ranking select sorts by
+    (infinite: does not pass); `ids`: hashes of the candidate ids, for jobs with several inputs.
     """
 
     at: float
@@ -217,6 +227,7 @@ class Routed:
     lanes: list[int]
     keys: list[int]
     ranks: list[float]
+    ids: list[int]
 
 
 @records.add(12)

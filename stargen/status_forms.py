@@ -1,0 +1,162 @@
+"""A campaign's picture as plain values: for people and programs to read, and for snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from stargen.status import FailureGroup, JobStatus, Meter, NodeStatus, Status
+
+
+def eta_s(status: Status, now: float) -> float | None:
+    """Seconds until every job is through, by present rates and yields; None if unknown."""
+    coming: list[float | None] = []
+    longest = 0.0
+    for job in status.jobs:
+        expected = _expected(status, job, coming)
+        coming.append(None if expected is None else expected * _yield(job))
+        if job.closed is not None or expected == 0:
+            continue
+        rate = job.meter.now(now) or job.meter.mean()
+        if expected is None or rate <= 0:
+            return None
+        longest = max(longest, expected / rate)
+    return longest
+
+
+def _expected(status: Status, job: JobStatus, coming: list[float | None]) -> float | None:
+    """How many candidates the job will still take; None if nobody knows."""
+    if job.closed is not None:
+        return 0.0
+    if job.shape == "source":
+        return None if job.total is None else float(max(0, job.total - job.taken))
+    total = float(status.waiting(job))
+    for index in job.inputs:
+        more = coming[index] if index < len(coming) else None
+        if more is None:
+            return None
+        total += more
+    return total
+
+
+def _yield(job: JobStatus) -> float:
+    return job.out / job.taken if job.taken else 1.0
+
+
+def as_json(status: Status, now: float) -> dict[str, Any]:
+    """The picture as plain values: what `status --json` prints."""
+    return {
+        "state": status.state,
+        "reason": status.reason,
+        "started_at": status.started_at,
+        "at": status.at,
+        "now": now,
+        "epoch": status.epoch,
+        "master": {"host": status.host, "pid": status.pid},
+        "eta_s": eta_s(status, now) if status.state == "running" else None,
+        "jobs": [_job_json(status, job, now) for job in status.jobs],
+        "nodes": [
+            {
+                "name": node.name,
+                "pool": node.pool,
+                "state": node.state,
+                "reason": node.reason,
+                "resources": node.resources,
+                "agent_id": node.agent_id,
+                "incarnation": node.incarnation,
+                "running": node.running,
+                "finished": node.finished,
+                "failed": node.failed,
+            }
+            for node in status.nodes.values()
+        ],
+        "failures": failures_json(status),
+        "late_results": status.late,
+        "alerts": [{"at": at, "text": text} for at, text in status.alerts],
+        "events": [{"at": at, "text": text} for at, text in status.events],
+    }
+
+
+def _job_json(status: Status, job: JobStatus, now: float) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "shape": job.shape,
+        "inputs": [status.jobs[i].name for i in job.inputs],
+        "state": job.closed or ("held" if job.held else "open"),
+        "held": job.held,
+        "total": job.total,
+        "in": job.taken,
+        "out": job.out,
+        "waiting": status.waiting(job),
+        "dropped": dict(sorted(job.dropped.items(), key=lambda item: (-item[1], item[0]))),
+        "quarantined": job.quarantined,
+        "tasks": {"finished": job.finished, "running": job.running, "failed": job.failed},
+        "busy_s": job.busy_s,
+        "rate_now": job.meter.now(now),
+        "rate_mean": job.meter.mean(),
+    }
+
+
+def failures_json(status: Status) -> list[dict[str, Any]]:
+    """Groups of like failures, the most frequent first: what `failures --json` prints."""
+    groups = sorted(status.failures.values(), key=lambda g: (-g.count, g.job, g.signature, g.node))
+    return [
+        {
+            "job": status.jobs[group.job].name,
+            "failure": group.failure,
+            "signature": group.signature,
+            "node": group.node,
+            "count": group.count,
+            "first_at": group.first_at,
+            "last_at": group.last_at,
+            "last_task": f"{status.jobs[group.job].name}/{group.ordinal}",
+            "message": group.message,
+            "detail": group.detail,
+            "verdicts": group.verdicts,
+        }
+        for group in groups
+    ]
+
+
+# --- snapshots ---------------------------------------------------------------------------------
+
+
+def freeze(status: Status) -> list[Any]:
+    """The picture as a snapshot keeps it."""
+    jobs = [
+        [getattr(job, f.name) for f in fields(job) if f.name not in ("meter", "open")]
+        + [job.meter.form(), [[o, *task] for o, task in job.open.items()]]
+        for job in status.jobs
+    ]
+    head = [getattr(status, f.name) for f in fields(status) if f.name not in _NESTED]
+    return [
+        head,
+        jobs,
+        [list(_values(node)) for node in status.nodes.values()],
+        [list(_values(group)) for group in status.failures.values()],
+        [list(pair) for pair in status.alerts],
+        [list(pair) for pair in status.events],
+    ]
+
+
+def thaw(form: list[Any]) -> Status:
+    """The inverse of `freeze`."""
+    head, jobs, nodes, failures, alerts, events = form
+    names = [f.name for f in fields(Status) if f.name not in _NESTED]
+    status = Status(**dict(zip(names, head, strict=False)))
+    for *plain, meter, open_ in jobs:
+        tasks = {ordinal: (node, size) for ordinal, node, size in open_}
+        status.jobs.append(JobStatus(*plain, meter=Meter.from_form(meter), open=tasks))
+    status.nodes = {row[0]: NodeStatus(*row) for row in nodes}
+    status.failures = {(*row[:4],): FailureGroup(*row) for row in failures}
+    status.alerts.extend((at, text) for at, text in alerts)
+    status.events.extend((at, text) for at, text in events)
+    return status
+
+
+_NESTED = frozenset(("jobs", "nodes", "failures", "alerts", "events"))
+
+
+def _values(each: NodeStatus | FailureGroup) -> Iterator[Any]:
+    return (getattr(each, f.name) for f in fields(each))
