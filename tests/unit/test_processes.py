@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from stargen.executing import processes
+from stargen import processes
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True)"
 
