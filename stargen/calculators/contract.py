@@ -181,7 +181,11 @@ class Change:
 
 @runtime_checkable
 class Program(Protocol):
-    """An external code, one candidate a task, supervised by the node."""
+    """An external code, one candidate a task, supervised by the node.
+
+    It may also have ``needs_folder(context) -> bool``: where that says False no folder is made, and
+    `folder` is a path that does not exist.
+    """
 
     def prepare(self, candidate: Candidate, folder: Path, context: Context) -> Command:
         """Write the inputs into `folder`; the previous step's files are already there."""
