@@ -258,7 +258,8 @@ class CalculatorInfo:
     key : for keyed: params -> (envelope -> key)
     total : for a source: params -> how many ordinals it has; None if it says when it ends
     check : (params, folder of the campaign file) -> problems to report before anything starts
-    properties : names that it adds to candidates, for `where` to be checked against
+    properties : names that it adds to candidates, for `where` to be checked against; "*" among
+        them says that only the run will show which
     reads : params -> files whose content the result depends on
     reuse : "pure" by content, "seeded" by content, seed and ordinal, "never"
     result_version : raised when results change for the same input

@@ -107,10 +107,10 @@ class _Parser:
                 self._reader.note((key,), "unknown table", unknown_hint(key, ["campaign", "job"]))
         if "campaign" not in values:
             self._reader.note((), "the table [campaign] is missing", "add [campaign] with a name")
-        if not values.get("job"):
-            self._reader.note((), "there is no job", "add a table [[job]]")
-        elif not isinstance(values["job"], list):
+        if not isinstance(values.get("job", []), list):
             self._reader.note(("job",), "found a table, expected a list", "write [[job]]")
+        elif not values.get("job"):
+            self._reader.note((), "there is no job", "add a table [[job]]")
 
     def _campaign(self) -> CampaignTable:
         """What holds for all; a stand-in if it cannot be read, so that the jobs are looked at."""
