@@ -156,6 +156,7 @@ class JournalCorrupt(JournalError):
     """Damage before the tail: names segment and byte offset."""
 
     def __init__(self, problem: str, *, segment: str, offset: int) -> None:
+        self.problem = problem
         self.segment = segment
         self.offset = offset
         super().__init__(f"{segment} at byte {offset}: {problem}")

@@ -34,6 +34,8 @@ class Process(NamedTuple):
     group: int
     session: int
     rss_pages: int
+    started: int
+    """Clock ticks from the system's start; tells it from a later process of the same number."""
 
 
 def processes() -> list[Process]:
@@ -58,7 +60,8 @@ def process_of(pid: int) -> Process | None:
     state = fields[0].decode()
     if state in "ZX":
         return None
-    return Process(pid, state, int(fields[2]), int(fields[3]), int(fields[21]))
+    group, session, started, rss_pages = (int(fields[at]) for at in (2, 3, 19, 21))
+    return Process(pid, state, group, session, rss_pages, started)
 
 
 def session_members(session: int) -> list[int]:
