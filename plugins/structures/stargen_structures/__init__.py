@@ -1,0 +1,1 @@
+"""Structures in and out: three calculators, announced in `stargen_structures.info`."""
