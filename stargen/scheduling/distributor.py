@@ -1,0 +1,143 @@
+"""Distributor: what one node has been given, and how much more its task buffer should take.
+
+Tasks that can run at once are *charged* against the node's resources; the others that were sent
+ahead (*prefilled*) are not, and take the charge over when a charged one of the same request ends.
+The agent decides which of its cores runs what; here only counts matter.
+"""
+
+from __future__ import annotations
+
+from stargen.model import Resources
+
+PREFILL_S = 0.25
+"""Seconds of work that a node should have in hand beyond what it runs: several round trips."""
+
+PREFILL_MAX = 256
+"""At most this many prefilled tasks for each that can run."""
+
+
+class Distributor:
+    """One node's account."""
+
+    __slots__ = ("_charged", "_free", "_held", "_jobs", "_total", "attempts")
+
+    def __init__(self, total: Resources) -> None:
+        self._total = _vector(total)
+        self._free = dict(self._total)
+        self._held: dict[Resources, int] = {}
+        self._charged: dict[Resources, int] = {}
+        self._jobs: dict[int, int] = {}
+        self.attempts: dict[tuple[int, int], None] = {}
+        """(job, ordinal) of every task that the node is believed to have, oldest first."""
+
+    def resize(self, total: Resources) -> None:
+        """The node has other resources than before."""
+        new = _vector(total)
+        for name in self._total.keys() | new.keys():
+            change = new.get(name, 0.0) - self._total.get(name, 0.0)
+            self._free[name] = self._free.get(name, 0.0) + change
+        self._total = new
+
+    def slots(self, request: Resources) -> int:
+        """How many such tasks the empty node runs at once."""
+        return _fit(self._total, request)
+
+    def fits(self, request: Resources) -> int:
+        """How many more such tasks it can run now."""
+        return _fit(self._free, request)
+
+    def room(self, request: Resources, task_s: float | None) -> int:
+        """How many more such tasks to send: what fits now, and some ahead if tasks are short.
+
+        Parameters
+        ----------
+        task_s : expected duration of one task; None if unknown, then nothing is sent ahead
+        """
+        room = self.fits(request)
+        if task_s is None:
+            return room
+        slots = self.slots(request)
+        ahead = min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * slots
+        return room + max(0, ahead - self.prefilled(request))
+
+    def prefilled(self, request: Resources) -> int:
+        """Tasks of this request that were sent ahead."""
+        return self._held.get(request, 0) - self._charged.get(request, 0)
+
+    def held(self, job: int) -> int:
+        """Tasks of `job` that the node is believed to have."""
+        return self._jobs.get(job, 0)
+
+    @property
+    def idle(self) -> bool:
+        return not self.attempts
+
+    def take(self, job: int, ordinals: list[int], request: Resources) -> None:
+        """These tasks go to this node."""
+        for ordinal in ordinals:
+            self.attempts[job, ordinal] = None
+        n = len(ordinals)
+        self._jobs[job] = self._jobs.get(job, 0) + n
+        self._held[request] = self._held.get(request, 0) + n
+        now = min(n, self.fits(request))
+        if now:
+            self._charge(request, now)
+
+    def release(self, job: int, ordinals: list[int], request: Resources) -> None:
+        """These tasks ended or came back; ones sent ahead take their place."""
+        n = 0
+        for ordinal in ordinals:
+            n += self.attempts.pop((job, ordinal), True) is None
+        if not n:
+            return
+        self._jobs[job] -= n
+        held = self._held[request] - n
+        self._held[request] = held
+        surplus = self._charged.get(request, 0) - held
+        if surplus > 0:
+            self._charge(request, -surplus)
+
+    def _charge(self, request: Resources, n: int) -> None:
+        self._charged[request] = self._charged.get(request, 0) + n
+        for name, amount in _demands(request):
+            self._free[name] = self._free.get(name, 0.0) - n * amount
+
+    def check(self) -> None:
+        """AssertionError if the account does not add up."""
+        assert sum(self._jobs.values()) == sum(self._held.values()) == len(self.attempts)
+        for name, total in self._total.items():
+            charged = sum(
+                n * dict(_demands(request)).get(name, 0.0) for request, n in self._charged.items()
+            )
+            assert abs(self._free[name] + charged - total) < 1e-6, name
+            assert self._free[name] > -1e-6, f"{name} is overcommitted"
+        for request, n in self._charged.items():
+            assert 0 <= n <= self._held[request]
+
+
+def _vector(total: Resources) -> dict[str, float]:
+    vector = {
+        "cores": float(total.cores),
+        "gpus": total.gpus,
+        "memory_gib": total.memory_gib,
+        "scratch_gib": total.scratch_gib,
+        "io": float(total.io),
+    }
+    return vector | {f"custom:{name}": amount for name, amount in total.custom}
+
+
+_DEMANDS: dict[Resources, tuple[tuple[str, float], ...]] = {}
+
+
+def _demands(request: Resources) -> tuple[tuple[str, float], ...]:
+    """The non-zero demands of a request, worked out once."""
+    demands = _DEMANDS.get(request)
+    if demands is None:
+        demands = tuple((name, amount) for name, amount in _vector(request).items() if amount > 0)
+        _DEMANDS[request] = demands
+    return demands
+
+
+def _fit(free: dict[str, float], request: Resources) -> int:
+    counts = [int((free.get(name, 0.0) + 1e-9) / amount) for name, amount in _demands(request)]
+    return max(0, min(counts)) if counts else 1 << 16

@@ -1,0 +1,107 @@
+"""Placement: how many tasks of a class each node gets, and why a node gets none.
+
+The same predicates place tasks, answer "why does it wait?" and "what would k more nodes do?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from stargen.model import Request, Resources
+from stargen.scheduling.jobs import JobState
+from stargen.scheduling.nodelist import DRAINING, LEFT, LOST, SUSPENDED, Node
+
+SAFETY = 3.0
+"""A task is expected to end within its mean duration and this many mean deviations."""
+
+
+class Share(NamedTuple):
+    """`tasks` tasks for `node` by the request's variant number `variant`."""
+
+    node: Node
+    variant: int
+    tasks: int
+
+
+def refusal(node: Node, job: JobState, request: Request, now: float) -> str | None:
+    """Why this node cannot take such a task now or ever; None if only its room decides."""
+    if node.state in (LOST, LEFT):
+        return f"{node.state}: {node.reason}"
+    if node.state in (DRAINING, SUSPENDED):
+        return f"{node.state}: {node.reason}"
+    if not node.attached:
+        return "no link to its agent"
+    pool = job.plan.spec.pool
+    if pool is not None and pool != node.pool:
+        return f"it is in pool {node.pool}, the job wants {pool}"
+    if not any(node.distributor.slots(resources) for resources in request):
+        return "it is too small"
+    if node.ends_at is not None and now + expected_s(job) > node.ends_at:
+        return f"its time ends in {node.ends_at - now:.0f} s, a task takes {expected_s(job):.0f} s"
+    return None
+
+
+def expected_s(job: JobState) -> float:
+    """Within how many seconds a task of this job will surely have ended; 0 if nothing is known."""
+    pace = job.pace
+    return 0.0 if pace.task_s is None else pace.task_s + SAFETY * pace.spread_s
+
+
+def shares(
+    job: JobState, request: Request, tasks: int, nodes: Iterable[Node], now: float
+) -> list[Share]:
+    """Divide up to `tasks` tasks: evenly, first what can run now, then ahead of need.
+
+    Nodes that hold the job's data (its affinity key) come first. Of a request's variants a node
+    takes the first that has room.
+    """
+    able = [node for node in nodes if refusal(node, job, request, now) is None]
+    key = job.plan.affinity
+    if key is not None:
+        able.sort(key=lambda node: key not in node.loaded)
+    given: list[Share] = []
+    for variant, resources in enumerate(request):
+        if tasks <= 0:
+            break
+        tasks -= _give(given, variant, tasks, able, [n.distributor.fits(resources) for n in able])
+    if tasks > 0 and job.pace.task_s is not None:
+        resources = request[0]
+        pending = {id(share.node): share.tasks for share in given if share.variant == 0}
+        rooms = [_ahead(node, resources, job.pace.task_s, pending) for node in able]
+        _give(given, 0, tasks, able, rooms)
+    return given
+
+
+def _ahead(node: Node, resources: Resources, task_s: float, pending: dict[int, int]) -> int:
+    if not node.distributor.slots(resources):
+        return 0
+    return node.distributor.room(resources, task_s) - pending.get(id(node), 0)
+
+
+def _give(
+    given: list[Share], variant: int, tasks: int, nodes: Sequence[Node], rooms: list[int]
+) -> int:
+    """Hand out evenly within `rooms`; how many were handed out."""
+    counts = spread(tasks, rooms)
+    given.extend(
+        Share(node, variant, count) for node, count in zip(nodes, counts, strict=True) if count
+    )
+    return sum(counts)
+
+
+def spread(tasks: int, rooms: Sequence[int]) -> list[int]:
+    """Divide `tasks` over places with `rooms`, as evenly as they allow; earlier places first."""
+    counts = [0] * len(rooms)
+    open_ = [index for index, room in enumerate(rooms) if room > 0]
+    while tasks > 0 and open_:
+        share = max(1, tasks // len(open_))
+        still: list[int] = []
+        for index in open_:
+            count = min(share, rooms[index] - counts[index], tasks)
+            counts[index] += count
+            tasks -= count
+            if counts[index] < rooms[index]:
+                still.append(index)
+        open_ = still
+    return counts

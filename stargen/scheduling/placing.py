@@ -1,0 +1,167 @@
+"""Placing: what a job has to send goes to whoever has room, as far as its readers have room."""
+
+from __future__ import annotations
+
+from stargen.model import Request, Resources, Shape
+from stargen.records import AssignedRow, TasksAssigned
+from stargen.scheduling import aggregator, fragmenter, placement
+from stargen.scheduling.desk import Desk
+from stargen.scheduling.events import SendRow, SendTasks
+from stargen.scheduling.jobs import JobState, Task
+from stargen.scheduling.nodelist import Node
+from stargen.scheduling.streams import KeyedLane
+
+UNBOUNDED = 1 << 40
+"""Room where nothing bounds it."""
+
+
+class Placer:
+    """Fills the task buffers of the nodes."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.state = desk.state
+
+    def place(self, job: JobState) -> None:
+        """Send what this job has to whoever has room."""
+        if job.closed is not None or (not job.retry and not self.has_fresh(job)):
+            self.desk.active.discard(job.index)
+            return
+        if job.held is not None:
+            return
+        self._place_retries(job)
+        if job.plan.shape is Shape.GATHER and not self.gather_ready(job):
+            return
+        for number, request in enumerate(job.requests):
+            self._place_fresh(job, number, request)
+
+    def has_fresh(self, job: JobState) -> bool:
+        return any(fragmenter.waiting(job, number) for number in range(len(job.requests)))
+
+    def gather_ready(self, job: JobState) -> bool:
+        return aggregator.all_arrived(job, self.state.inputs_of(job))
+
+    def _place_fresh(self, job: JobState, number: int, request: Request) -> None:
+        waiting = fragmenter.waiting(job, number)
+        if not waiting:
+            return
+        allowance = waiting if job.plan.shape is Shape.GATHER else self.allowance(job)
+        if allowance <= 0:
+            return
+        if job.plan.shape is Shape.GATHER:
+            size = waiting
+        else:
+            slots = sum(
+                node.distributor.slots(request[0]) for node in self.state.nodes if node.takes_work
+            )
+            size = fragmenter.grain(job, slots, waiting)
+        wanted = -(-min(waiting, allowance) // size)
+        shares = placement.shares(job, request, wanted, self.state.nodes, self.desk.at)
+        total = sum(share.tasks for share in shares)
+        if not total:
+            return
+        ranges = fragmenter.cut(job, number, size, total, allowance)
+        at = 0
+        for share in shares:
+            mine = ranges[at : at + share.tasks]
+            at += share.tasks
+            if mine:
+                first = job.next_ordinal
+                tasks = [
+                    AssignedRow(
+                        first + i,
+                        self.state.last_n + 1 + i,
+                        cut.lane,
+                        cut.lo,
+                        cut.hi,
+                        self.state.epoch,
+                        share.variant,
+                    )
+                    for i, cut in enumerate(mine)
+                ]
+                self._send(job, share.node, tasks)
+
+    def _place_retries(self, job: JobState) -> None:
+        """Tasks that wait for another try, each by its own request."""
+        for _ in range(len(job.retry)):
+            ordinal = job.retry.popleft()
+            task = job.tasks.get(ordinal)
+            if task is None or task.state != "queued":
+                continue
+            if not self._next_in_lane(job, task) or not self._send_again(job, task):
+                job.retry.append(ordinal)
+
+    def _next_in_lane(self, job: JobState, task: Task) -> bool:
+        """A keyed lane's tasks run one after another, in order."""
+        if job.plan.shape is not Shape.KEYED or task.pinned is not None:
+            return True
+        return task.lo == job.lanes[task.lane].done.floor
+
+    def _send_again(self, job: JobState, task: Task) -> bool:
+        request = job.request_for(task.lane)
+        variants = tuple(self.state.request_of(job, task, v) for v in range(len(request)))
+        for share in placement.shares(job, variants, 1, self.state.nodes, self.desk.at):
+            row = AssignedRow(
+                task.ordinal,
+                self.state.last_n + 1,
+                task.lane,
+                task.lo,
+                task.hi,
+                self.state.epoch,
+                share.variant,
+            )
+            self._send(job, share.node, [row])
+            return True
+        return False
+
+    def _send(self, job: JobState, node: Node, rows: list[AssignedRow]) -> None:
+        self.desk.commit(TasksAssigned(self.desk.at, job.index, node.name, rows))
+        grouped: dict[Resources, list[SendRow]] = {}
+        request, sends = None, list[SendRow]()
+        for row in rows:
+            task = job.tasks[row.ordinal]
+            assert task.request is not None
+            if task.request is not request:
+                request = task.request
+                sends = grouped.setdefault(request, [])
+            sends.append(self._send_row(job, task))
+        for resources, sends in grouped.items():
+            self.desk.command(
+                SendTasks(node.name, job.index, resources, job.plan.spec.priority, sends)
+            )
+
+    def _send_row(self, job: JobState, task: Task) -> SendRow:
+        lane = job.lanes[task.lane]
+        if task.pinned is not None:
+            where = [task.pinned] if task.pinned.size else []
+            return SendRow(task.ordinal, task.n, task.lo, task.hi, where, [])
+        kept = [
+            location
+            for key in (lane.keys(task.lo, task.hi) if isinstance(lane, KeyedLane) else ())
+            for location in job.kept_locations(key)
+        ]
+        entries = lane.locations(task.lo, task.hi)
+        return SendRow(task.ordinal, task.n, task.lo, task.hi, entries, kept)
+
+    def allowance(self, job: JobState) -> int:
+        """How many candidates this job may take in now without overfilling what lies downstream."""
+        room = min((self._edge_room(d, job) for d in self.state.outputs_of(job)), default=UNBOUNDED)
+        stop = self.desk.plan.campaign.stop
+        if job.plan.shape is Shape.SOURCE and stop and stop.max_candidates is not None:
+            room = min(room, stop.max_candidates - self.state.births() - int(job.reserved()))
+        return int(room / max(job.pace.fan_out, 0.01))
+
+    def _edge_room(self, downstream: JobState, job: JobState) -> int:
+        """Candidates that `downstream` can still take in; a waiting gather takes any number."""
+        if downstream.closed is not None:
+            return UNBOUNDED
+        select = downstream.plan.spec.select
+        if select is not None and select.streams:
+            further = self.state.outputs_of(downstream)
+            return min((self._edge_room(d, job) for d in further), default=UNBOUNDED)
+        if downstream.plan.shape is Shape.GATHER:
+            return UNBOUNDED
+        backlog, reserved = downstream.backlog(), job.reserved()
+        if backlog == 0 and reserved == 0:
+            return max(1, downstream.plan.spec.buffer)
+        return downstream.plan.spec.buffer - backlog - int(reserved)

@@ -1,0 +1,122 @@
+"""Scheduler: one event in, records and commands out.
+
+Theory of operation. `handle` decides: it commits records, which change the state at once, and
+collects the commands that follow from them. The kernel puts the records on disk before it performs
+the commands. One placing pass runs per call, however many events the call brought, and looks only
+at jobs that have, or may have, something to send.
+
+The parts sit at one desk: Standing (nodes), Intake (results, routes), Failing (the failure
+policy), Placer (who gets what), Ending (complete, enough, over), Asking (people).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stargen.records import EpochStarted, Record
+from stargen.scheduling.asking import Asking
+from stargen.scheduling.desk import Desk
+from stargen.scheduling.ending import Ending
+from stargen.scheduling.events import (
+    Asked,
+    DiskStateChanged,
+    EnvelopesRead,
+    Event,
+    FailuresArrived,
+    NodeAttached,
+    NodeDetached,
+    ResultsArrived,
+    Step,
+    TasksGivenBack,
+    Ticked,
+)
+from stargen.scheduling.failing import Failing
+from stargen.scheduling.intake import Intake
+from stargen.scheduling.placing import Placer
+from stargen.scheduling.plan import Plan
+from stargen.scheduling.standing import Patience, Standing
+from stargen.scheduling.state import CampaignState
+
+
+class Scheduler:
+    """HydraHT's scheduling module."""
+
+    def __init__(
+        self, plan: Plan, state: CampaignState | None = None, *, patience: Patience | None = None
+    ) -> None:
+        self.plan = plan
+        self.state = CampaignState(plan) if state is None else state
+        desk = self._desk = Desk(plan, self.state)
+        self._placer = Placer(desk)
+        self._ending = Ending(desk, self._placer)
+        self._intake = Intake(desk, self._ending)
+        failing = Failing(desk)
+        self._standing = Standing(desk, failing, patience or Patience())
+        asking = Asking(desk, failing)
+        self._order = {job.index: (-job.spec.priority, -job.index) for job in plan.jobs}
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            NodeAttached: self._standing.on_attached,
+            NodeDetached: self._standing.on_detached,
+            TasksGivenBack: self._standing.on_given_back,
+            ResultsArrived: self._intake.on_results,
+            EnvelopesRead: self._intake.on_envelopes,
+            FailuresArrived: failing.on_failures,
+            DiskStateChanged: asking.on_disk,
+            Asked: asking.on_asked,
+            Ticked: self._on_tick,
+        }
+
+    def start(self, at: float, host: str, pid: int, version: str) -> Step:
+        """A new master's first step: its epoch, and what the journal left undone."""
+        desk = self._desk
+        desk.begin(at)
+        desk.commit(EpochStarted(at, self.state.epoch + 1, host, pid, version))
+        for job in self.state.jobs:
+            desk.wake(job)
+            for index, upstream in enumerate(job.upstream):
+                if job.routes and job.arrived[index] < upstream.length:
+                    desk.unrouted.setdefault((job.index, index), False)
+        return self._finish()
+
+    def handle(self, *events: Event) -> Step:
+        """Take what happened, in order; one placing pass at the end."""
+        self._desk.begin(events[-1].at)
+        for event in events:
+            self._desk.at = event.at
+            self._handlers[type(event)](event)
+        return self._finish()
+
+    def apply(self, record: Record) -> None:
+        """Replay: take a fact from the journal in."""
+        self.state.apply(record)
+
+    def snapshot(self) -> bytes:
+        """The state as bytes, without what nobody will ask for again."""
+        self.state.forget_consumed()
+        return self.state.snapshot()
+
+    @classmethod
+    def restore(cls, plan: Plan, snapshot: bytes, *, patience: Patience | None = None) -> Scheduler:
+        """A scheduler with the state of `snapshot`; the journal's tail is applied to it next."""
+        return cls(plan, CampaignState.from_snapshot(plan, snapshot), patience=patience)
+
+    def wants(self, job: int, ordinal: int) -> bool:
+        """True if a result of that task would still be taken; else its payload need not be kept."""
+        return ordinal in self.state.jobs[job].tasks
+
+    def _on_tick(self, event: Ticked) -> None:
+        self._standing.on_tick(event.at)
+        self._ending.check_ceilings()
+        self._desk.wake_all()
+        self.state.forget_consumed()
+
+    def _finish(self) -> Step:
+        desk = self._desk
+        self._ending.close_what_is_done()
+        if not (desk.disk_full or desk.stopping or self.state.ended):
+            for index in sorted(desk.active, key=self._order.__getitem__):
+                self._placer.place(self.state.jobs[index])
+        self._intake.ask_for_envelopes()
+        self._ending.end_if_over()
+        return Step(desk.records, desk.commands)

@@ -1,0 +1,409 @@
+"""The scheduler's memory: what all records so far amount to.
+
+`apply` is the only way it changes, both when the scheduler decides and when a journal is replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from stargen.codec import pack, unpack
+from stargen.errors import InvariantBroken, JournalVersion
+from stargen.model import Location, Resources, Shape
+from stargen.records import (
+    CampaignEnded,
+    CandidateQuarantined,
+    EpochStarted,
+    JobClosed,
+    JobHeld,
+    JobReleased,
+    LaneOpened,
+    LateResults,
+    NodeJoined,
+    NodeLost,
+    NodeState,
+    QuarantineReopened,
+    Record,
+    Routed,
+    Selected,
+    SourceEnded,
+    TaskFailed,
+    TasksAssigned,
+    TasksFinished,
+    TasksReturned,
+)
+from stargen.scheduling.jobs import JobState, Quarantine, Task
+from stargen.scheduling.lifecycle import follow
+from stargen.scheduling.nodelist import LOST, Nodelist, resources_from
+from stargen.scheduling.plan import Plan
+from stargen.scheduling.streams import KeyedLane, Lane, Stream
+
+SNAPSHOT_VERSION = 1
+
+
+class CampaignState:
+    """Jobs, nodes and the campaign's own standing."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.jobs: list[JobState] = []
+        for job in plan.jobs:
+            self.jobs.append(JobState(job, [self.jobs[i].out for i in job.inputs]))
+        self.nodes = Nodelist()
+        self.epoch = 0
+        self.last_n = 0
+        self.late = 0
+        self.ended: CampaignEnded | None = None
+        self._appliers: dict[type[Any], Callable[[Any], None]] = {
+            EpochStarted: self._epoch_started,
+            NodeJoined: self._node_joined,
+            NodeLost: self._node_lost,
+            NodeState: self._node_state,
+            TasksAssigned: self._tasks_assigned,
+            TasksFinished: self._tasks_finished,
+            TasksReturned: self._tasks_returned,
+            TaskFailed: self._task_failed,
+            CandidateQuarantined: self._candidate_quarantined,
+            Routed: self._routed,
+            Selected: self._selected,
+            LaneOpened: self._lane_opened,
+            JobHeld: self._job_held,
+            JobReleased: self._job_released,
+            JobClosed: self._job_closed,
+            SourceEnded: self._source_ended,
+            QuarantineReopened: self._quarantine_reopened,
+            LateResults: self._late_results,
+            CampaignEnded: self._campaign_ended,
+        }
+
+    def apply(self, record: Record) -> None:
+        """Take one fact in; facts for people only (alerts, the plan's text) change nothing."""
+        applier = self._appliers.get(type(record))
+        if applier is not None:
+            applier(record)
+
+    def inputs_of(self, job: JobState) -> list[JobState]:
+        return [self.jobs[i] for i in job.plan.inputs]
+
+    def outputs_of(self, job: JobState) -> list[JobState]:
+        return [self.jobs[i] for i in job.plan.outputs]
+
+    def births(self) -> int:
+        """Candidates that the sources made."""
+        return sum(job.out.length for job in self.jobs if job.plan.shape is Shape.SOURCE)
+
+    # --- epochs and nodes ---------------------------------------------------------------------
+
+    def _epoch_started(self, record: EpochStarted) -> None:
+        self.epoch, self.last_n, self.ended = record.epoch, 0, None
+        for node in self.nodes:
+            node.attached, node.detached_at = False, record.at
+
+    def _node_joined(self, r: NodeJoined) -> None:
+        resources = resources_from(r.resources)
+        self.nodes.join(r.node, r.pool, r.agent_id, r.incarnation, resources, r.at)
+
+    def _node_lost(self, record: NodeLost) -> None:
+        node = self.nodes[record.node]
+        for job_index, ordinal in list(node.distributor.attempts):
+            job = self.jobs[job_index]
+            task = job.tasks[ordinal]
+            task.count_try("infrastructure")
+            self._to_queue(job, task, "returned")
+        self.nodes.leave(record.node, LOST, record.reason, record.at)
+
+    def _node_state(self, record: NodeState) -> None:
+        node = self.nodes[record.node]
+        if record.state == "left":
+            self.nodes.leave(record.node, record.state, record.reason, record.at)
+        else:
+            node.state, node.reason = record.state, record.reason
+
+    # --- tasks ----------------------------------------------------------------------------------
+
+    def _tasks_assigned(self, record: TasksAssigned) -> None:
+        job, node = self.jobs[record.job], self.nodes[record.node]
+        taken: dict[Resources, list[int]] = {}
+        request, ordinals = None, list[int]()
+        for row in record.rows:
+            task = job.tasks.get(row.ordinal)
+            if task is None:
+                task = self._new_task(job, row.ordinal, row.lane, row.lo, row.hi)
+            task.state = follow(task.state, "assigned")
+            task.node, task.epoch, task.n = record.node, row.epoch, row.n
+            task.assigned_at = record.at
+            task.request = self.request_of(job, task, row.variant)
+            if task.request is not request:  # hashing once per run of like tasks, not per task
+                request = task.request
+                ordinals = taken.setdefault(request, [])
+            ordinals.append(row.ordinal)
+            if row.epoch == self.epoch:
+                self.last_n = max(self.last_n, row.n)
+        for request, ordinals in taken.items():
+            node.distributor.take(record.job, ordinals, request)
+        if job.plan.affinity is not None:
+            node.loaded.add(job.plan.affinity)
+
+    def request_of(self, job: JobState, task: Task, variant: int) -> Resources:
+        """What the task asks for by that variant of its lane's request."""
+        resources = job.request_for(task.lane)[variant]
+        if task.memory_factor == 1.0:
+            return resources
+        return replace(resources, memory_gib=resources.memory_gib * task.memory_factor)
+
+    def _new_task(self, job: JobState, ordinal: int, lane: int, lo: int, hi: int) -> Task:
+        task = job.tasks[ordinal] = Task(ordinal, lane, lo, hi)
+        job.next_ordinal = max(job.next_ordinal, ordinal + 1)
+        job.lanes[lane].cursor = max(job.lanes[lane].cursor, hi)
+        return task
+
+    def _tasks_finished(self, record: TasksFinished) -> None:
+        job = self.jobs[record.job]
+        released: dict[tuple[str, Resources], list[int]] = {}
+        node, request, ordinals = "", None, list[int]()
+        tasks, lanes, out = job.tasks, job.lanes, job.out
+        learn = job.pace.learn
+        for row in record.rows:
+            task = tasks.pop(row.ordinal)
+            if task.state == "assigned" and task.request is not None:
+                if task.request is not request or task.node != node:
+                    node, request = task.node, task.request
+                    ordinals = released.setdefault((node, request), [])
+                ordinals.append(row.ordinal)
+            follow(task.state, "finished")
+            lane, lo, hi = lanes[task.lane], task.lo, task.hi
+            if task.pinned is None:
+                lane.done.add(lo, hi)
+            n_out = len(row.sizes)
+            position = out.length
+            out.extend(row.segment, row.offset, row.sizes)
+            for offset, key in enumerate(row.keys):
+                job.keep(key, position + offset)
+            for reason, n in row.drop_counts.items():
+                job.dropped[reason] = job.dropped.get(reason, 0) + n
+            if row.end_of_source is not None:
+                self._end_source(job, row.end_of_source)
+            learn(row.duration_us * 1e-6, hi - lo, n_out)
+        job.finished += len(record.rows)
+        for (node, request), ordinals in released.items():
+            self.nodes[node].distributor.release(record.job, ordinals, request)
+
+    def _tasks_returned(self, record: TasksReturned) -> None:
+        job = self.jobs[record.job]
+        for row in record.rows:
+            self._to_queue(job, job.tasks[row.ordinal], "returned")
+
+    def _to_queue(self, job: JobState, task: Task, how: Any) -> None:
+        self._release(job, task)
+        task.state = follow(task.state, how)
+        task.node, task.request = "", None
+        job.retry.append(task.ordinal)
+
+    def _release(self, job: JobState, task: Task) -> None:
+        if task.state == "assigned" and task.request is not None:
+            distributor = self.nodes[task.node].distributor
+            distributor.release(job.index, [task.ordinal], task.request)
+
+    def _task_failed(self, record: TaskFailed) -> None:
+        job = self.jobs[record.job]
+        task = job.tasks[record.ordinal]
+        job.failures += 1
+        if record.verdict == "split":
+            self._release(job, task)
+            follow(task.state, "split")
+            del job.tasks[task.ordinal]
+            for lo, hi in ((task.lo, record.middle), (record.middle, task.hi)):
+                half = self._new_task(job, job.next_ordinal, task.lane, lo, hi)
+                half.memory_factor = task.memory_factor
+                job.retry.append(half.ordinal)
+            return
+        task.count_try(record.failure)
+        task.memory_factor *= record.memory_factor
+        if task.state == "assigned":
+            self._to_queue(job, task, "retried")
+
+    def _candidate_quarantined(self, record: CandidateQuarantined) -> None:
+        job = self.jobs[record.job]
+        task = job.tasks.pop(record.ordinal)
+        self._release(job, task)
+        follow(task.state, "quarantined")
+        if task.pinned is None:
+            job.lanes[task.lane].done.add(task.lo, task.hi)
+        where = Location(*record.location) if record.location else None
+        job.quarantined.append(Quarantine(record.lane, record.position, where, record.reason))
+
+    def _quarantine_reopened(self, record: QuarantineReopened) -> None:
+        job = self.jobs[record.job]
+        for each in job.quarantined:
+            task = Task(job.next_ordinal, each.lane, each.position, each.position + 1)
+            task.pinned = each.location or Location(0, 0, 0)
+            job.tasks[task.ordinal] = task
+            job.next_ordinal += 1
+            job.retry.append(task.ordinal)
+        if job.quarantined:
+            self._reopen(job)
+        job.quarantined.clear()
+
+    def _reopen(self, job: JobState) -> None:
+        """The job and what streams from it are open again; what was gathered stays final."""
+        job.closed, self.ended = None, None
+        for downstream in self.outputs_of(job):
+            select = downstream.plan.spec.select
+            waits = downstream.plan.shape is Shape.GATHER and not (select and select.streams)
+            if downstream.closed is not None and not waits:
+                self._reopen(downstream)
+
+    def _late_results(self, record: LateResults) -> None:
+        self.late += record.count
+
+    # --- streams --------------------------------------------------------------------------------
+
+    def _routed(self, r: Routed) -> None:
+        job = self.jobs[r.job]
+        upstream = job.upstream[r.input]
+        job.arrived[r.input] = r.lo + len(r.lanes)
+        job.seen.update(r.ids)
+        for i, lane_index in enumerate(r.lanes):
+            position = r.lo + i
+            if r.ranks and job.ranking is not None:
+                job.ranking.offer(r.ranks[i], r.input, position, upstream.location(position))
+            if lane_index < 0:
+                continue
+            if job.plan.is_select:
+                job.out.append(upstream.location(position))
+                continue
+            lane = job.lanes[lane_index]
+            if isinstance(lane, KeyedLane):
+                lane.append(upstream.location(position), r.keys[i])
+            else:
+                lane.stream.append(upstream.location(position))
+
+    def _selected(self, record: Selected) -> None:
+        job = self.jobs[record.job]
+        assert job.ranking is not None
+        for row in record.rows:
+            job.out.append(job.ranking.location(row.input, row.position))
+        job.ranking.clear()
+
+    def _lane_opened(self, record: LaneOpened) -> None:
+        job = self.jobs[record.job]
+        request = tuple(resources_from(form) for form in record.variants)
+        job.requests.append(request)
+        job.lanes.append(Lane(Stream()))
+
+    # --- jobs and the campaign ------------------------------------------------------------------
+
+    def _job_held(self, record: JobHeld) -> None:
+        self.jobs[record.job].held = record.reason
+
+    def _job_released(self, record: JobReleased) -> None:
+        self.jobs[record.job].held = None
+
+    def _job_closed(self, record: JobClosed) -> None:
+        job = self.jobs[record.job]
+        job.closed, job.held = record.how, None
+        for task in job.tasks.values():
+            self._release(job, task)
+            follow(task.state, "cancelled")
+        job.tasks.clear()
+        job.retry.clear()
+
+    def _source_ended(self, record: SourceEnded) -> None:
+        self._end_source(self.jobs[record.job], record.ordinal)
+
+    def _end_source(self, job: JobState, ordinal: int) -> None:
+        lane = job.source_lane
+        lane.end = max(min(lane.end, ordinal), lane.cursor)
+
+    def _campaign_ended(self, record: CampaignEnded) -> None:
+        self.ended = record
+
+    # --- keeping it small, saved and sound --------------------------------------------------------
+
+    def forget_consumed(self) -> None:
+        """Drop the locations that no job will ask for again."""
+        for job in self.jobs:
+            if job.routes and not job.plan.is_select:
+                for lane in job.lanes:
+                    lane.forget_done()
+            readers = self.outputs_of(job)
+            needs = [
+                reader.needed_from(index)
+                for reader in readers
+                for index, upstream in enumerate(reader.upstream)
+                if upstream is job.out
+            ]
+            job.out.forget_below(min(needs, default=job.out.length))
+
+    def snapshot(self) -> bytes:
+        """All of it as bytes."""
+        return pack(
+            [
+                SNAPSHOT_VERSION,
+                self.epoch,
+                self.last_n,
+                self.late,
+                self.nodes.state(),
+                [job.state() for job in self.jobs],
+                self.ended and [self.ended.at, self.ended.state, self.ended.reason],
+            ]
+        )
+
+    @classmethod
+    def from_snapshot(cls, plan: Plan, data: bytes) -> CampaignState:
+        """The inverse of `snapshot`, under the same plan or one with jobs added at the end."""
+        version, epoch, last_n, late, nodes, jobs, ended = unpack(data)
+        if version != SNAPSHOT_VERSION:
+            raise JournalVersion(f"the snapshot has version {version}, not {SNAPSHOT_VERSION}")
+        made = cls(plan)
+        made.epoch, made.last_n, made.late = epoch, last_n, late
+        made.nodes = Nodelist.from_state(nodes)
+        for job, state in zip(made.jobs, jobs, strict=False):
+            job.load(state)
+        made.ended = CampaignEnded(*ended) if ended else None
+        for job in made.jobs:
+            for task in job.tasks.values():
+                if task.state == "assigned" and task.request is not None:
+                    distributor = made.nodes[task.node].distributor
+                    distributor.take(job.index, [task.ordinal], task.request)
+        return made
+
+    def check_invariants(self) -> None:
+        """InvariantBroken if the state contradicts itself; always on in tests."""
+        try:
+            self._check()
+        except AssertionError as error:
+            raise InvariantBroken(f"the scheduler's state is wrong: {error}") from error
+
+    def _check(self) -> None:
+        on_nodes: dict[tuple[int, int], str] = {}
+        for node in self.nodes:
+            node.distributor.check()
+            for key in node.distributor.attempts:
+                assert key not in on_nodes, f"task {key} is on two nodes"
+                on_nodes[key] = node.name
+        for job in self.jobs:
+            queued = set(job.retry)
+            for ordinal, task in job.tasks.items():
+                where = f"{job.plan.name}/{ordinal}"
+                if task.state == "assigned":
+                    assert on_nodes.pop((job.index, ordinal), None) == task.node, where
+                else:
+                    assert task.state == "queued", where
+                    assert ordinal in queued, f"{where} is queued nowhere"
+            self._check_lanes(job)
+        assert not on_nodes, f"nodes hold ended tasks {on_nodes}"
+
+    def _check_lanes(self, job: JobState) -> None:
+        open_: dict[int, int] = {}
+        for task in job.tasks.values():
+            if task.pinned is None:
+                open_[task.lane] = open_.get(task.lane, 0) + task.hi - task.lo
+        for index, lane in enumerate(job.lanes):
+            name = f"{job.plan.name} lane {index}"
+            assert lane.cursor <= lane.length, f"{name}: cut beyond its end"
+            if job.closed in (None, "done"):
+                held = lane.done.total + open_.get(index, 0)
+                assert held == lane.cursor, f"{name}: {held} of {lane.cursor} accounted for"
