@@ -1,13 +1,15 @@
 """Every command that a page shows is run, in a copy of the repository, and gives what is shown.
 
-The commands of one page run one after another in the same copy, as a reader would type them.
-`make test` and `make demo` are what runs these tests, or runs beside them: of `make` commands only
-the target is checked.
+The commands of one page run one after another in the same copy, as a reader would type them, with
+two exceptions. `make test` and `make demo` are what runs these tests, or runs beside them: of
+`make` commands only the target is checked. And what a page installs with `pip install -e` goes into
+a folder of the copy, not into the environment that the tests run in.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from pathlib import Path
 import pytest
 from support.markdown import ROOT, Block, Shown, agrees, blocks, commands, pages
 
+INSTALLED = "installed"
 COMMAND_TIMEOUT_S = 120
 SLOW_TIMEOUT_S = 900
 
@@ -75,9 +78,13 @@ def _try(page: Path, block: Block, shown: Shown, folder: Path) -> None:
         dry = _run(f"make --dry-run --always-make {shown.command.removeprefix('make')}", folder, 60)
         assert dry.returncode == 0, f"{where}\n{dry.stdout}"
         return
-    done = _run(
-        shown.command, folder, SLOW_TIMEOUT_S if "slow" in block.notes else COMMAND_TIMEOUT_S
+    command = re.sub(
+        r"^pip install -e ",
+        f"python -m pip install -q --no-deps --no-build-isolation --target {INSTALLED} ",
+        shown.command,
     )
+    timeout_s = SLOW_TIMEOUT_S if "slow" in block.notes else COMMAND_TIMEOUT_S
+    done = _run(command, folder, timeout_s)
     expected = int(block.notes.get("exit", "0"))
     assert done.returncode == expected, f"{where}\nexit code {done.returncode}\n{done.stdout}"
     assert agrees(shown.output, done.stdout), (
@@ -89,6 +96,7 @@ def _run(command: str, folder: Path, timeout_s: float) -> subprocess.CompletedPr
     environ = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / INSTALLED),
         "COLUMNS": "120",
     }
     with subprocess.Popen(
