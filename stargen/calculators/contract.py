@@ -325,8 +325,8 @@ class Sink(Protocol):
 
     The entry point names a callable ``(url, campaign_name, jobs) -> Sink``; `jobs` maps each job's
     name to the names of its inputs, upstream jobs first, and jobs that nobody takes from keep
-    what comes out of them. It runs in a process of its own. `write` must store `position` in the same transaction as the items, so that
-    after any crash it goes on exactly where its data ends.
+    what comes out of them. It runs in a process of its own. `write` must store `position` in the
+    same transaction as the items, so that after any crash it goes on exactly where its data ends.
     """
 
     def position(self) -> int:
