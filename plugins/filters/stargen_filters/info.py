@@ -20,11 +20,6 @@ from stargen_filters.params import (
 )
 
 
-def _check_composition(params: CompositionParams, folder: Path) -> Iterator[str]:
-    if params.max_elements < 1:
-        yield f"max_elements is {params.max_elements}; it must be at least 1"
-
-
 def _check_charge(params: ChargeParams, folder: Path) -> Iterator[str]:
     if params.states not in STATE_SETS and not _found(params.states, folder):
         yield (
@@ -34,28 +29,16 @@ def _check_charge(params: ChargeParams, folder: Path) -> Iterator[str]:
 
 
 def _check_geometry(params: GeometryParams, folder: Path) -> Iterator[str]:
-    if params.min_distance_ang < 0 or params.min_volume_ang3 < 0 or params.min_density_g_cm3 < 0:
-        yield "min_distance_ang, min_volume_ang3 and min_density_g_cm3 must not be negative"
     if params.max_density_g_cm3 <= params.min_density_g_cm3:
         yield "max_density_g_cm3 must be larger than min_density_g_cm3"
 
 
 def _check_symmetry(params: SymmetryParams, folder: Path) -> Iterator[str]:
-    if not 0 < params.strict_symprec_ang <= params.symprec_ang:
-        yield "symprec_ang and strict_symprec_ang must be positive, the strict one not the larger"
-
-
-def _check_unique(params: UniqueParams, folder: Path) -> Iterator[str]:
-    if params.threshold < 0:
-        yield f"threshold is {params.threshold}; it must not be negative"
-    if params.neighbours < 1:
-        yield f"neighbours is {params.neighbours}; it must be at least 1"
-    if min(params.ltol, params.stol, params.angle_tol_deg, params.symprec_ang) <= 0:
-        yield "ltol, stol, angle_tol_deg and symprec_ang must be positive"
+    if params.strict_symprec_ang > params.symprec_ang:
+        yield "strict_symprec_ang must not be larger than symprec_ang"
 
 
 def _check_novel(params: NovelParams, folder: Path) -> Iterator[str]:
-    yield from _check_unique(params, folder)
     if not params.reference.lower().endswith(REFERENCE_FORMATS):
         yield f"reference {params.reference} is none of {', '.join(REFERENCE_FORMATS)}"
     elif not _found(params.reference, folder):
@@ -79,7 +62,6 @@ composition = CalculatorInfo(
     api=API_VERSION,
     factory="stargen_filters.composition:Composition",
     params=CompositionParams,
-    check=_check_composition,
     summary="Drop candidates with too many elements or outside of the campaign's chemistry",
 )
 
@@ -124,7 +106,6 @@ unique = CalculatorInfo(
     shape=Shape.KEYED,
     params=UniqueParams,
     key=_by_formula,
-    check=_check_unique,
     reuse="never",
     summary="Keep the first of each set of like crystals of one reduced formula",
     source="arXiv:2009.02488",

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from stargen.typed import Bounds
 
 STATE_SETS = ("icsd24-consensus3", "icsd24", "icsd16", "smact14", "pymatgen_sp", "wiki")
 """Names of smact's oxidation-state sets. The first is what `smact_validity` takes by default (ions
 seen at least three times in the ICSD of 2024); ``icsd24`` is smact's stricter printed list."""
+
+NotNegative = Annotated[float, Bounds(least=0)]
+Positive = Annotated[float, Bounds(above=0)]
+Count = Annotated[int, Bounds(least=1)]
 
 REFERENCE_FORMATS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".extxyz", ".xyz")
 
@@ -15,7 +22,7 @@ REFERENCE_FORMATS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".extxyz", ".xyz"
 class CompositionParams:
     """The campaign's `chemistry` holds too; the stricter limit wins."""
 
-    max_elements: int = 10
+    max_elements: Count = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +57,10 @@ class GeometryParams:
     set (0.04 to 22.0 g/cm^3).
     """
 
-    min_distance_ang: float = 0.5
-    min_volume_ang3: float = 0.1
-    min_density_g_cm3: float = 0.02
-    max_density_g_cm3: float = 25.0
+    min_distance_ang: NotNegative = 0.5
+    min_volume_ang3: NotNegative = 0.1
+    min_density_g_cm3: NotNegative = 0.02
+    max_density_g_cm3: Positive = 25.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,8 @@ class SymmetryParams:
     so `drop_p1` belongs after a relaxation.
     """
 
-    symprec_ang: float = 0.1
-    strict_symprec_ang: float = 0.01
+    symprec_ang: Positive = 0.1
+    strict_symprec_ang: Positive = 0.01
     drop_p1: bool = True
 
 
@@ -84,12 +91,12 @@ class UniqueParams:
     symprec_ang : tolerance of the search for the primitive cell
     """
 
-    threshold: float = 0.15
-    neighbours: int = 8
-    ltol: float = 0.2
-    stol: float = 0.3
-    angle_tol_deg: float = 5.0
-    symprec_ang: float = 0.1
+    threshold: NotNegative = 0.15
+    neighbours: Count = 8
+    ltol: Positive = 0.2
+    stol: Positive = 0.3
+    angle_tol_deg: Positive = 5.0
+    symprec_ang: Positive = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

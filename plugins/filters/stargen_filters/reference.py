@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -125,7 +126,9 @@ def _csv_formula(record: dict[str, str], column: str | None) -> str:
 def _parse_cif(text: bytes) -> Crystal:
     from pymatgen.core import Structure
 
-    return Crystal.from_pymatgen(Structure.from_str(text.decode(), fmt="cif"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters is raised
+        return Crystal.from_pymatgen(Structure.from_str(text.decode(), fmt="cif"))
 
 
 def _jsonl_rows(path: Path, params: NovelParams) -> Iterator[Row]:

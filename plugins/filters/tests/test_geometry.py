@@ -57,4 +57,3 @@ def test_every_prototype_passes(run, prototypes):
 def test_checks_its_bounds(tmp_path):
     assert not list(geometry.check(geometry.params(), tmp_path))
     assert list(geometry.check(geometry.params(min_density_g_cm3=30.0), tmp_path))
-    assert list(geometry.check(geometry.params(min_distance_ang=-1.0), tmp_path))

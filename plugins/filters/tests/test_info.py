@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -5,8 +6,12 @@ from importlib.metadata import entry_points
 import pytest
 from stargen_filters import info
 
+from stargen.calculators.conformance import check, sample_crystals
 from stargen.calculators.contract import CalculatorInfo
+from stargen.errors import CampaignError
 from stargen.model import Shape
+from stargen.toml import Document
+from stargen.typed import Reader
 
 INFOS = [info.composition, info.charge, info.geometry, info.symmetry, info.unique, info.novel]
 
@@ -16,6 +21,22 @@ def test_is_announced_under_its_name(announced):
     (entry,) = entry_points(group="stargen.calculators", name=announced.name)
     assert entry.load() is announced
     assert isinstance(announced, CalculatorInfo)
+
+
+@pytest.mark.parametrize("announced", INFOS[:-1], ids=lambda i: i.name)
+def test_keeps_the_contract(announced):
+    assert check(announced) == []
+
+
+def test_novel_keeps_the_contract(tmp_path):
+    lines = [
+        json.dumps({"material_id": name, "structure": crystal.to_pymatgen().as_dict()})
+        for name, crystal in sample_crystals().items()
+        if name != "perovskite"
+    ]
+    (tmp_path / "known.jsonl").write_text("\n".join(lines))
+    params = info.novel.params(reference="known.jsonl")
+    assert check(info.novel, params=params, folder=tmp_path) == []
 
 
 def test_announcing_costs_no_heavy_import():
@@ -35,6 +56,20 @@ def test_unique_and_novel_are_keyed_by_reduced_formula(candidate):
         assert announced.key(params)(rutile) == "O2Ti"
 
 
-def test_composition_checks_its_limit(tmp_path):
-    assert not list(info.composition.check(info.composition.params(), tmp_path))
-    assert list(info.composition.check(info.composition.params(max_elements=0), tmp_path))
+@pytest.mark.parametrize(
+    ("announced", "toml", "problem"),
+    [
+        (info.composition, "max_elements = 0", "at least 1"),
+        (info.geometry, "min_distance_ang = -0.5", "at least 0"),
+        (info.symmetry, "symprec_ang = 0.0", "more than 0"),
+        (info.unique, "threshold = -0.1", "at least 0"),
+        (info.unique, "neighbours = 0", "at least 1"),
+        (info.unique, "stol = 0", "more than 0"),
+        (info.novel, "threshold = 0.2", "`reference` is missing"),
+    ],
+)
+def test_a_campaign_file_with_such_parameters_is_refused(announced, toml, problem):
+    document = Document(toml, "campaign.toml", CampaignError)
+    reader = Reader(document)
+    assert reader.table(announced.params, document.values) is None
+    assert problem in str(reader.problems[0])

@@ -119,10 +119,10 @@ def test_formulas_may_come_from_a_column(tmp_path):
     assert [name for name, _ in reference.crystals("ClNa")] == ["mp-1"]
 
 
-def test_a_missing_column_stops_the_job(load, tmp_path):
+def test_a_missing_column_stops_the_job(run, tmp_path):
     write_csv(tmp_path)
     with pytest.raises(UserTaskError, match="no column formula"):
-        load(novel, reference="known.csv", formula_column="formula")
+        run(novel, [], reference="known.csv", formula_column="formula")
 
 
 @pytest.mark.parametrize(

@@ -86,5 +86,4 @@ def test_moyo_does_not_chatter(prototypes, caplog):
 
 def test_checks_its_tolerances(tmp_path):
     assert not list(symmetry.check(symmetry.params(), tmp_path))
-    assert list(symmetry.check(symmetry.params(symprec_ang=-0.1), tmp_path))
     assert list(symmetry.check(symmetry.params(strict_symprec_ang=0.2), tmp_path))

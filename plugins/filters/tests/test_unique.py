@@ -186,10 +186,3 @@ def test_the_nearest_profile_is_tried_first(dressed):
 def test_a_singular_cell_is_dropped(run):
     flat = Crystal.of([[1, 0, 0], [2, 0, 0], [0, 0, 1]], [[0, 0, 0]], [3])
     assert [d.reason for d in run(unique, [Candidate("a", flat)])[1]] == ["cell is singular"]
-
-
-def test_checks_its_settings(tmp_path):
-    assert not list(unique.check(unique.params(), tmp_path))
-    assert list(unique.check(unique.params(threshold=-0.1), tmp_path))
-    assert list(unique.check(unique.params(neighbours=0), tmp_path))
-    assert list(unique.check(unique.params(stol=0.0), tmp_path))

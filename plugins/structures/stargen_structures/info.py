@@ -46,6 +46,7 @@ read = CalculatorInfo(
     params=ReadParams,
     kind="io",
     check=_check_read,
+    properties=("*",),
     reuse="never",
     summary="Read CIF, POSCAR, extended XYZ, pymatgen JSON, or CSV with a cif column",
 )

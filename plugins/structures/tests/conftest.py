@@ -1,67 +1,46 @@
-"""Runs one calculator as a worker would: its own context, the contract checked by the core."""
-
-from pathlib import Path
+"""What the tests of this plugin share."""
 
 import pytest
 
-from stargen.calculators.context import BaseContext
-from stargen.calculators.steps import Batch, LoadedStep, run_steps
-from stargen.model import Chemistry
-
-
-class QuietContext(BaseContext):
-    """A context whose task never stops and has no scratch folder of its own."""
-
-    def __init__(self, folder, **kwargs):
-        super().__init__(input_folder=folder, **kwargs)
-        self._folder = folder
-
-    @property
-    def folder(self) -> Path:
-        return self._folder
-
-    @property
-    def stop_requested(self) -> bool:
-        return False
-
-    def progress(self, done, total):
-        pass
-
-    def checkpoint(self, state):
-        pass
-
-    def resume(self):
-        return None
+from stargen.calculators import conformance
+from stargen.calculators.registry import make as make_calculator
 
 
 @pytest.fixture
-def load(tmp_path):
-    """An info and parameters -> the step, opened."""
+def context(tmp_path):
+    """An info and parameters -> the context of a step."""
 
-    def load(info, chemistry=None, seed=1, job="job", **params):
-        module, attribute = info.factory.split(":")
-        calculator = getattr(__import__(module, fromlist=[attribute]), attribute)()
-        context = QuietContext(
-            tmp_path,
-            job=job,
+    def context(info, chemistry=None, seed=1, **params):
+        return conformance.LocalContext(
+            info.params(**params),
             use=info.name,
-            params=info.params(**params),
             seed=seed,
-            chemistry=chemistry or Chemistry(),
+            chemistry=chemistry,
+            input_folder=tmp_path,
         )
-        calculator.open(context)
-        return LoadedStep(info, "0", calculator, context)
 
-    return load
+    return context
 
 
 @pytest.fixture
-def make(load):
+def make(context):
     """A source's info, ordinals and parameters -> births, stillbirths, end of the source."""
 
     def make(info, ordinals, chemistry=None, **params):
-        batch = Batch(ordinals=ordinals)
-        run_steps([load(info, chemistry, **params)], batch)
+        batch = conformance.run(info, context=context(info, chemistry, **params), ordinals=ordinals)
         return batch.candidates, batch.drops, batch.end_of_source
 
     return make
+
+
+@pytest.fixture
+def opened(context):
+    """An info and parameters -> the calculator, opened, and its context."""
+
+    def opened(info, **params):
+        known = context(info, **params)
+        calculator = make_calculator(info)
+        calculator.open(known)
+        return calculator, known
+
+    return opened

@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 import pytest
 from stargen_structures import info
 
+from stargen.calculators.conformance import check, sample_crystals
 from stargen.calculators.contract import CalculatorInfo
 from stargen.model import Shape
 
@@ -19,6 +20,25 @@ def test_is_announced_under_its_name(announced, shape):
     assert entry.load() is announced
     assert isinstance(announced, CalculatorInfo)
     assert announced.shape is shape
+
+
+def test_read_keeps_the_contract(tmp_path):
+    for name, crystal in sample_crystals().items():
+        (tmp_path / f"{name}.cif").write_text(crystal.to_pymatgen().to(fmt="cif"))
+    (tmp_path / "broken.cif").write_text("data_none")
+    for columns in ((), ("absent",)):
+        params = info.read.params(path=".", columns=columns)
+        assert check(info.read, params=params, folder=tmp_path) == []
+
+
+def test_substitute_keeps_the_contract():
+    assert check(info.substitute, params=info.substitute.params(count=20)) == []
+
+
+@pytest.mark.parametrize("form", ["cif", "poscar", "extxyz", "json"])
+def test_write_keeps_the_contract(tmp_path, form):
+    params = info.write.params(folder="out", format=form)
+    assert check(info.write, params=params, folder=tmp_path) == []
 
 
 def test_announcing_and_checking_cost_no_heavy_import(tmp_path):

@@ -179,15 +179,15 @@ def test_what_cannot_be_read_is_counted_and_the_rest_goes_on(make, tmp_path):
     assert end == 10
 
 
-def test_any_range_gives_the_same_as_all_at_once(load, tmp_path):
+def test_any_range_gives_the_same_as_all_at_once(opened, tmp_path):
     crystals = [SALT, RUTILE] * 4
     write_csv(tmp_path / "a.csv.gz", [{"cif": cif(c), "n": i} for i, c in enumerate(crystals)])
-    step = load(read, path="a.csv.gz", columns=("n",))
+    calculator, context = opened(read, path="a.csv.gz", columns=("n",))
 
     def numbers(lo, hi):
-        step.context.begin(range(lo, hi))
-        born = list(step.calculator.run((), step.context))
-        return [c.properties["n"] for c in born], step.context.source_end
+        context.begin(range(lo, hi))
+        born = list(calculator.run((), context))
+        return [c.properties["n"] for c in born], context.source_end
 
     assert numbers(4, 6) == ([4, 5], None)
     assert numbers(0, 3) == ([0, 1, 2], None)  # going back
@@ -195,7 +195,7 @@ def test_any_range_gives_the_same_as_all_at_once(load, tmp_path):
     assert numbers(6, 20) == ([6, 7], 8)
     assert numbers(50, 60) == ([], 8)
     assert numbers(7, 8) == ([7], None)
-    step.calculator.close()
+    calculator.close()
 
 
 def test_keeps_the_columns_asked_for(make, tmp_path):
@@ -246,7 +246,7 @@ def test_property_names_are_what_filters_understand():
     assert property_name(" Band gap [eV] ") == "band_gap_ev"
 
 
-def test_says_before_the_start_what_is_missing(tmp_path, load):
+def test_says_before_the_start_what_is_missing(tmp_path, opened):
     def problems(path):
         return list(read.check(read.params(path=path), tmp_path))
 
@@ -257,4 +257,4 @@ def test_says_before_the_start_what_is_missing(tmp_path, load):
     assert not problems("a.cif")
     assert not problems(".")
     with pytest.raises(UserTaskError, match="names no file"):
-        load(read, path="gone.cif")
+        opened(read, path="gone.cif")

@@ -115,16 +115,14 @@ def test_makes_neutral_crystals_of_the_prototype(make, table):
         assert candidate.properties["substitution_probability"] >= 1e-4
 
 
-def test_an_ordinal_depends_on_the_seed_and_on_nothing_else(load, make):
+def test_an_ordinal_depends_on_the_seed_and_on_nothing_else(opened, make):
     together, _, _ = make(substitute, range(40), count=1000)
     apart = [make(substitute, range(n, n + 1), count=50)[0][0] for n in (0, 17, 39)]
     assert [c.crystal for c in apart] == [together[n].crystal for n in (0, 17, 39)]
     assert [c.candidate_id for c in apart] == ["job/0", "job/17", "job/39"]
-    other = load(substitute, seed=2, count=40)
-    other.context.begin(range(40))
-    assert [c.crystal for c in other.calculator.run((), other.context)] != [
-        c.crystal for c in together
-    ]
+    calculator, context = opened(substitute, seed=2, count=40)
+    context.begin(range(40))
+    assert [c.crystal for c in calculator.run((), context)] != [c.crystal for c in together]
 
 
 def test_makes_nothing_twice_and_the_likely_first(make):

@@ -1,7 +1,7 @@
 import pytest
 from stargen_structures.info import read, write
 
-from stargen.calculators.steps import Batch, run_steps
+from stargen.calculators import conformance
 from stargen.crystal import Candidate, Crystal
 
 PEROVSKITE = Crystal.of(
@@ -12,11 +12,9 @@ PEROVSKITE = Crystal.of(
 
 
 @pytest.fixture
-def put(load):
+def put(context):
     def put(candidates, **params):
-        batch = Batch(candidates=list(candidates))
-        run_steps([load(write, **params)], batch)
-        return batch.candidates
+        return conformance.run(write, candidates, context=context(write, **params)).candidates
 
     return put
 
