@@ -12,6 +12,7 @@ from stargen.messages import AttemptRef
 from stargen.records import Record, ReturnedRow, TasksReturned
 from stargen.scheduling.events import CancelAttempts, Command
 from stargen.scheduling.jobs import JobState, Task
+from stargen.scheduling.openings import Openings
 from stargen.scheduling.plan import Plan
 from stargen.scheduling.policy import JobHealth
 from stargen.scheduling.state import CampaignState
@@ -33,6 +34,7 @@ class Desk:
         self.unrouted: dict[tuple[int, int], bool] = {}
         """(job, input) with entries that wait for a route; True while they are being read."""
         self.health = [JobHealth() for _ in plan.jobs]
+        self.openings = Openings(state.nodes, state.freed)
         self.disk_full = False
         self.stopping: str | None = None
 

@@ -74,15 +74,19 @@ class Ending:
         if all(job.closed is not None for job in self.state.jobs):
             self._end(*self._verdict())
             return
-        running = any(not node.distributor.idle for node in self.state.nodes)
         if self.desk.stopping is not None:
-            if not running:
+            if not self._running():
                 self.desk.command(EndCampaign("stopped", self.desk.stopping))
             return
         held = [job for job in self.state.jobs if job.held is not None]
-        if held and not running and not self.desk.unrouted and not self._others_can_go_on():
+        if not held or self._running() or self.desk.unrouted:
+            return
+        if not self._others_can_go_on():
             names = ", ".join(f"{job.plan.name} ({job.held})" for job in held)
             self._end("held", f"held: {names}")
+
+    def _running(self) -> bool:
+        return any(not node.distributor.idle for node in self.state.nodes)
 
     def _others_can_go_on(self) -> bool:
         return any(

@@ -69,6 +69,7 @@ class Nodelist:
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
+        self._slots: dict[Resources, int] = {}
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._nodes.values())
@@ -99,15 +100,37 @@ class Nodelist:
         node.state, node.reason = READY, ""
         if node.joined_at is None:
             node.joined_at = at
+        self._slots.clear()
         return node
+
+    def link(self, name: str, up: bool, at: float) -> None:
+        """The link to the node's agent came up, or went."""
+        node = self._nodes[name]
+        node.attached = up
+        node.detached_at = None if up else (node.detached_at or at)
+        self._slots.clear()
+
+    def set_state(self, name: str, state: str, reason: str) -> None:
+        """The node is ready, draining or set aside."""
+        node = self._nodes[name]
+        node.state, node.reason = state, reason
+        self._slots.clear()
 
     def leave(self, name: str, state: str, reason: str, at: float) -> None:
         """The node is lost or has said goodbye."""
         node = self._nodes[name]
-        node.state, node.reason = state, reason
+        self.set_state(name, state, reason)
         if node.joined_at is not None:
             node.used_s += max(0.0, at - node.joined_at)
             node.joined_at = None
+
+    def slots(self, request: Resources) -> int:
+        """How many such tasks the working nodes would run at once if they were empty."""
+        found = self._slots.get(request)
+        if found is None:
+            found = sum(node.distributor.slots(request) for node in self if node.takes_work)
+            self._slots[request] = found
+        return found
 
     def hours(self, now: float) -> float:
         """Node-hours of the campaign so far."""

@@ -5,10 +5,10 @@ The same predicates place tasks, answer "why does it wait?" and "what would k mo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from stargen.model import Request, Resources
+from stargen.model import Request
 from stargen.scheduling.jobs import JobState
 from stargen.scheduling.nodelist import DRAINING, LEFT, LOST, SUSPENDED, Node
 
@@ -48,35 +48,37 @@ def expected_s(job: JobState) -> float:
     return 0.0 if pace.task_s is None else pace.task_s + SAFETY * pace.spread_s
 
 
-def shares(
-    job: JobState, request: Request, tasks: int, nodes: Iterable[Node], now: float
-) -> list[Share]:
-    """Divide up to `tasks` tasks: evenly, first what can run now, then ahead of need.
+def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -> list[Share]:
+    """Divide up to `tasks` tasks over able nodes: evenly, first what can run now, then ahead.
 
     Nodes that hold the job's data (its affinity key) come first. Of a request's variants a node
     takes the first that has room.
     """
-    able = [node for node in nodes if refusal(node, job, request, now) is None]
     key = job.plan.affinity
     if key is not None:
-        able.sort(key=lambda node: key not in node.loaded)
+        nodes = sorted(nodes, key=lambda node: key not in node.loaded)
     given: list[Share] = []
     for variant, resources in enumerate(request):
         if tasks <= 0:
             break
-        tasks -= _give(given, variant, tasks, able, [n.distributor.fits(resources) for n in able])
-    if tasks > 0 and job.pace.task_s is not None:
-        resources = request[0]
-        pending = {id(share.node): share.tasks for share in given if share.variant == 0}
-        rooms = [_ahead(node, resources, job.pace.task_s, pending) for node in able]
-        _give(given, 0, tasks, able, rooms)
+        rooms = [node.distributor.fits(resources) for node in nodes]
+        tasks -= _give(given, variant, tasks, nodes, rooms)
+    task_s = job.pace.task_s
+    if tasks > 0 and task_s is not None:
+        sent = {share.node.name: share.tasks for share in given if share.variant == 0}
+        rooms = [
+            node.distributor.room(request[0], task_s) - sent.get(node.name, 0) for node in nodes
+        ]
+        _give(given, 0, tasks, nodes, rooms)
     return given
 
 
-def _ahead(node: Node, resources: Resources, task_s: float, pending: dict[int, int]) -> int:
-    if not node.distributor.slots(resources):
-        return 0
-    return node.distributor.room(resources, task_s) - pending.get(id(node), 0)
+def has_room(job: JobState, request: Request, node: Node) -> bool:
+    """True if one more such task could be sent to the node, to run or to wait there."""
+    distributor = node.distributor
+    if any(distributor.fits(resources) for resources in request):
+        return True
+    return distributor.room(request[0], job.pace.task_s) > 0
 
 
 def _give(

@@ -51,12 +51,10 @@ class Placer:
         if job.plan.shape is Shape.GATHER:
             size = waiting
         else:
-            slots = sum(
-                node.distributor.slots(request[0]) for node in self.state.nodes if node.takes_work
-            )
-            size = fragmenter.grain(job, slots, waiting)
+            size = fragmenter.grain(job, self.state.nodes.slots(request[0]), waiting)
         wanted = -(-min(waiting, allowance) // size)
-        shares = placement.shares(job, request, wanted, self.state.nodes, self.desk.at)
+        nodes = self._able_nodes(job, number, request, wanted)
+        shares = placement.shares(job, request, wanted, nodes)
         total = sum(share.tasks for share in shares)
         if not total:
             return
@@ -80,6 +78,24 @@ class Placer:
                     for i, cut in enumerate(mine)
                 ]
                 self._send(job, share.node, tasks)
+                self.desk.openings.used((job.index, number), share.node)
+
+    def _able_nodes(self, job: JobState, number: int, request: Request, wanted: int) -> list[Node]:
+        """Nodes that can take some of `wanted` tasks; no more of them than tasks.
+
+        Retries, which may ask for more than their class, look for themselves: numbers below 0.
+        """
+        able: list[Node] = []
+        openings, task_class = self.desk.openings, (job.index, number)
+        for node in openings.candidates(task_class):
+            refused = placement.refusal(node, job, request, self.desk.at) is not None
+            if refused or not placement.has_room(job, request, node):
+                openings.full(task_class, node)
+                continue
+            able.append(node)
+            if len(able) >= wanted:
+                break
+        return able
 
     def _place_retries(self, job: JobState) -> None:
         """Tasks that wait for another try, each by its own request."""
@@ -100,7 +116,9 @@ class Placer:
     def _send_again(self, job: JobState, task: Task) -> bool:
         request = job.request_for(task.lane)
         variants = tuple(self.state.request_of(job, task, v) for v in range(len(request)))
-        for share in placement.shares(job, variants, 1, self.state.nodes, self.desk.at):
+        number = task.lane if len(job.requests) > 1 else 0
+        nodes = self._able_nodes(job, -1 - number, variants, len(self.state.nodes))
+        for share in placement.shares(job, variants, 1, nodes):
             row = AssignedRow(
                 task.ordinal,
                 self.state.last_n + 1,

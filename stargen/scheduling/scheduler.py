@@ -33,6 +33,7 @@ from stargen.scheduling.events import (
 )
 from stargen.scheduling.failing import Failing
 from stargen.scheduling.intake import Intake
+from stargen.scheduling.jobs import JobState
 from stargen.scheduling.placing import Placer
 from stargen.scheduling.plan import Plan
 from stargen.scheduling.standing import Patience, Standing
@@ -105,9 +106,14 @@ class Scheduler:
         """True if a result of that task would still be taken; else its payload need not be kept."""
         return ordinal in self.state.jobs[job].tasks
 
+    def allowance(self, job: JobState) -> int:
+        """How many candidates `job` may take in now without overfilling what lies downstream."""
+        return self._placer.allowance(job)
+
     def _on_tick(self, event: Ticked) -> None:
         self._standing.on_tick(event.at)
         self._ending.check_ceilings()
+        self._desk.openings.look_everywhere()
         self._desk.wake_all()
         self.state.forget_consumed()
 

@@ -50,7 +50,8 @@ class Standing:
             )
         )
         node = self.state.nodes[event.node]
-        node.attached, node.detached_at, node.ends_at = True, None, event.ends_at
+        self.state.nodes.link(event.node, up=True, at=event.at)
+        node.ends_at = event.ends_at
         keep, cancel = self._sort_attempts(event.running)
         deliver, forget = self._sort_attempts(event.spooled)
         self._adopt(node, keep + deliver)
@@ -93,8 +94,7 @@ class Standing:
         node = self.state.nodes.get(event.node)
         if node is None:
             return
-        node.attached = False
-        node.detached_at = event.at if node.detached_at is None else node.detached_at
+        self.state.nodes.link(event.node, up=False, at=event.at)
         if event.final and node.state not in (LOST, LEFT):
             self._lose(node, event.reason)
 

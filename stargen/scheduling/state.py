@@ -56,6 +56,8 @@ class CampaignState:
         self.last_n = 0
         self.late = 0
         self.ended: CampaignEnded | None = None
+        self.freed: list[str] = []
+        """Nodes on which something was freed since the placing pass last forgot them."""
         self._appliers: dict[type[Any], Callable[[Any], None]] = {
             EpochStarted: self._epoch_started,
             NodeJoined: self._node_joined,
@@ -99,11 +101,12 @@ class CampaignState:
     def _epoch_started(self, record: EpochStarted) -> None:
         self.epoch, self.last_n, self.ended = record.epoch, 0, None
         for node in self.nodes:
-            node.attached, node.detached_at = False, record.at
+            self.nodes.link(node.name, up=False, at=record.at)
 
     def _node_joined(self, r: NodeJoined) -> None:
         resources = resources_from(r.resources)
         self.nodes.join(r.node, r.pool, r.agent_id, r.incarnation, resources, r.at)
+        self.freed.append(r.node)
 
     def _node_lost(self, record: NodeLost) -> None:
         node = self.nodes[record.node]
@@ -115,11 +118,11 @@ class CampaignState:
         self.nodes.leave(record.node, LOST, record.reason, record.at)
 
     def _node_state(self, record: NodeState) -> None:
-        node = self.nodes[record.node]
         if record.state == "left":
             self.nodes.leave(record.node, record.state, record.reason, record.at)
         else:
-            node.state, node.reason = record.state, record.reason
+            self.nodes.set_state(record.node, record.state, record.reason)
+            self.freed.append(record.node)
 
     # --- tasks ----------------------------------------------------------------------------------
 
@@ -189,6 +192,7 @@ class CampaignState:
         job.finished += len(record.rows)
         for (node, request), ordinals in released.items():
             self.nodes[node].distributor.release(record.job, ordinals, request)
+            self.freed.append(node)
 
     def _tasks_returned(self, record: TasksReturned) -> None:
         job = self.jobs[record.job]
@@ -205,6 +209,7 @@ class CampaignState:
         if task.state == "assigned" and task.request is not None:
             distributor = self.nodes[task.node].distributor
             distributor.release(job.index, [task.ordinal], task.request)
+            self.freed.append(task.node)
 
     def _task_failed(self, record: TaskFailed) -> None:
         job = self.jobs[record.job]
