@@ -180,6 +180,26 @@ def node_resources(limits: Limits, machine: Resources) -> Resources:
     return replace(machine, io=limits.io, custom=tuple(sorted(limits.custom.items())), **stated)
 
 
+def promised_nodes(settings: Settings, machine: Resources) -> list[tuple[str, Resources]] | None:
+    """(pool, what it has) of every node that there will be; None if that is not known yet.
+
+    Parameters
+    ----------
+    machine : what this machine has
+    """
+    nodes: list[tuple[str, Resources]] = []
+    for name, pool in settings.pool.items():
+        limits = pool.limits
+        if pool.launcher == "local":
+            nodes.append((name, node_resources(limits, machine)))
+        elif limits.cores is None or limits.memory_gib is None or limits.gpus is None:
+            return None
+        else:
+            offer = (name, node_resources(limits, Resources()))
+            nodes += [offer] * max(1, len(pool.hosts))
+    return nodes
+
+
 def _merge(weak: Mapping[str, Any], strong: Mapping[str, Any]) -> dict[str, Any]:
     """Tables are joined, everything else is replaced."""
     merged = dict(weak)

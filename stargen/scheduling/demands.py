@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from stargen.calculators.contract import CalculatorInfo
 from stargen.crystal import Envelope
@@ -13,11 +13,8 @@ from stargen.scheduling.distributor import Distributor
 _SCRATCH: tuple[Scratch, ...] = ("none", "local", "ram")
 
 
-class NodeOffer(NamedTuple):
-    """A node as the site file promises it."""
-
-    pool: str
-    resources: Resources
+Offer = tuple[str, Resources]
+"""A node as the site file promises it: its pool, and what it has."""
 
 
 def combined(requests: Sequence[Request]) -> Request:
@@ -47,9 +44,9 @@ def request_by_envelope(
     return request_of
 
 
-def impossible(request: Request, pool: str | None, offers: Sequence[NodeOffer]) -> str | None:
+def impossible(request: Request, pool: str | None, offers: Sequence[Offer]) -> str | None:
     """Why no node that is offered can ever run such a task; None if one can."""
-    inside = [offer.resources for offer in offers if pool is None or offer.pool == pool]
+    inside = [has for name, has in offers if pool in (None, name)]
     reasons: list[str] = []
     for variant in request:
         able = sum(Distributor(node).slots(variant) > 0 for node in inside)

@@ -9,6 +9,7 @@ from stargen.config import (
     config_files,
     load_settings,
     node_resources,
+    promised_nodes,
     settings_from,
 )
 from stargen.errors import ConfigError, Problems
@@ -104,3 +105,17 @@ def test_limits_replace_what_the_machine_has():
         io=4,
         custom=(("arm", 1.0), ("licences", 2.0)),
     )
+
+
+def test_nodes_are_promised_where_the_file_says_what_they_have():
+    machine = Resources(cores=8, memory_gib=32.0)
+    assert promised_nodes(Settings(), machine) == [
+        ("local", Resources(cores=8, memory_gib=32.0, io=4))
+    ]
+    remote = Pool(launcher="ssh", hosts=("a", "b"), limits=Limits(cores=2, memory_gib=4.0, gpus=1))
+    assert (
+        promised_nodes(Settings(pool={"far": remote}), machine)
+        == [("far", Resources(cores=2, memory_gib=4.0, gpus=1.0, io=4))] * 2
+    )
+    unknown = Pool(launcher="ssh", hosts=("a",))
+    assert promised_nodes(Settings(pool={"far": unknown}), machine) is None

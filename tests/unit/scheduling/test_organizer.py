@@ -7,7 +7,6 @@ from stargen.calculators.contract import CalculatorInfo
 from stargen.crystal import Envelope
 from stargen.errors import CampaignError, PluginError, Problems
 from stargen.model import Resources, Shape
-from stargen.scheduling.demands import NodeOffer
 from stargen.scheduling.organizer import organize
 from stargen.scheduling.parser import draft
 
@@ -265,8 +264,8 @@ def test_a_stop_with_a_ceiling_is_accepted():
 
 def test_a_request_that_no_node_can_meet_is_refused_at_once():
     offers = [
-        NodeOffer("a", Resources(cores=2, memory_gib=4.0)),
-        NodeOffer("b", Resources(cores=8)),
+        ("a", Resources(cores=2, memory_gib=4.0)),
+        ("b", Resources(cores=8)),
     ]
     text = SOURCE + job("p", 'use = "t.program"', "s")
     assert plan(text, offers=offers).job("p").request == (Resources(cores=4),)
