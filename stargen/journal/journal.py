@@ -234,6 +234,8 @@ class Journal:
         JournalError : if the journal stops before
         """
         self.flush()
+        if self.error is not None:
+            raise self.error
         target = self._committed + len(self._in_flight) + (not self._is_empty())
         if target > self._committed:
             future = self._loop.create_future()

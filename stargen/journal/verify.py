@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,9 @@ def _segment(folder: Path, number: int) -> SegmentReport | None:
     """The segment's report, None if it is still being made; raises JournalCorrupt if it is bad."""
     path = segment_path(folder, number)
     header = read_header(path)
-    following = read_header(segment_path(folder, number + 1))
+    following = None
+    with contextlib.suppress(JournalCorrupt):  # that is told when its turn comes
+        following = read_header(segment_path(folder, number + 1))
     if header is None:
         if following is None and path.exists():
             return None
