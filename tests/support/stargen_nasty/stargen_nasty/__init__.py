@@ -1,0 +1,1 @@
+"""Calculators that do what no calculator should, for Star-gen's own tests."""

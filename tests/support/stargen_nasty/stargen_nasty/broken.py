@@ -1,0 +1,3 @@
+"""A plugin module that cannot be imported."""
+
+raise RuntimeError("this plugin was built for another planet")
