@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from stargen.calculators.contract import CalculatorInfo
 from stargen.crystal import Envelope
@@ -13,8 +13,11 @@ from stargen.scheduling.distributor import Distributor
 _SCRATCH: tuple[Scratch, ...] = ("none", "local", "ram")
 
 
-Offer = tuple[str, Resources]
-"""A node as the site file promises it: its pool, and what it has."""
+class NodeOffer(NamedTuple):
+    """A node as the site file promises it."""
+
+    pool: str
+    resources: Resources
 
 
 def combined(requests: Sequence[Request]) -> Request:
@@ -44,7 +47,9 @@ def request_by_envelope(
     return request_of
 
 
-def impossible(request: Request, pool: str | None, offers: Sequence[Offer]) -> str | None:
+def impossible(
+    request: Request, pool: str | None, offers: Sequence[tuple[str, Resources]]
+) -> str | None:
     """Why no node that is offered can ever run such a task; None if one can."""
     inside = [has for name, has in offers if pool in (None, name)]
     reasons: list[str] = []

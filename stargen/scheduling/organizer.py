@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from stargen.calculators.contract import CalculatorInfo
 from stargen.errors import UserError
-from stargen.model import Campaign, JobSpec, Request, Shape
-from stargen.scheduling.demands import Offer, combined, impossible, request_by_envelope
+from stargen.model import Campaign, JobSpec, Request, Resources, Shape
+from stargen.scheduling.demands import combined, impossible, request_by_envelope
 from stargen.scheduling.graph import Inputs, breadth_first, cycle, outputs_of, upstream
 from stargen.scheduling.parser import Draft
 from stargen.scheduling.plan import JobPlan, Plan
@@ -40,7 +40,7 @@ def organize(
     find: Find,
     *,
     folder: Path | None = None,
-    offers: Sequence[Offer] | None = None,
+    offers: Sequence[tuple[str, Resources]] | None = None,
     first: Sequence[str] = (),
 ) -> Plan:
     """The plan of a campaign.
@@ -267,7 +267,7 @@ class _Organizer:
             return None
         return self._ask(job.path, info, info.total, job.params[0])
 
-    def check_request(self, job: _Job, offers: Sequence[Offer]) -> None:
+    def check_request(self, job: _Job, offers: Sequence[tuple[str, Resources]]) -> None:
         """Some node of the job's pool can give what a task needs."""
         pools = sorted({name for name, _ in offers})
         if job.spec.pool is not None and job.spec.pool not in pools:
