@@ -315,7 +315,7 @@ def _selected(status: Status, r: Selected) -> None:
 def _held(status: Status, r: JobHeld) -> None:
     job = status.jobs[r.job]
     job.held = r.reason
-    status.alert(r.at, f"{job.name} is held by {r.by}: {r.reason}")
+    status.alert(r.at, f"{job.name} is held: {r.reason}")
 
 
 def _released(status: Status, r: JobReleased) -> None:

@@ -143,6 +143,10 @@ class Link:
         except TimeoutError:
             self._lose(LinkLost(reason, node=self.session.peer))
 
+    async def wait_lost(self) -> None:
+        """Until the link is over; `receive` may be waited for by somebody else."""
+        await self._ended.wait()
+
     async def wait_open(self, timeout_s: float) -> None:
         """Until the greeting has been answered; HandshakeRefused or LinkLost if it is not."""
         try:

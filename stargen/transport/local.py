@@ -78,11 +78,10 @@ class UnixServer:
         self.path = path
         self._server = server
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Listen no more; links that are open stay open."""
         self.path.unlink(missing_ok=True)
         self._server.close()
-        await self._server.wait_closed()
 
 
 class _UnixDoor(Door):

@@ -43,7 +43,7 @@ class Limits:
     resume_s: float = 10.0
     window: int = 16 * 1024 * 1024
     part: int = frames.MAX_BODY
-    max_message: int = 1024 * 1024 * 1024
+    max_message: int = 256 * 1024 * 1024
 
 
 USUAL = Limits()

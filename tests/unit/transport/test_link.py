@@ -51,7 +51,7 @@ def test_messages_travel_both_ways_over_a_private_unix_socket(tmp_path):
         await master.close("enough")
         with pytest.raises(LinkLost, match="enough"):
             await agent.receive()
-        await server.close()
+        server.close()
         assert not path.exists()
 
     asyncio.run(main())
@@ -66,7 +66,7 @@ def test_what_came_before_the_end_is_still_received(tmp_path):
         assert await agent.receive() == [b"last words"]
         with pytest.raises(LinkLost):
             await agent.receive()
-        await server.close()
+        server.close()
 
     asyncio.run(main())
 
@@ -83,7 +83,7 @@ def test_a_very_large_message_lets_heartbeats_through(tmp_path):
         assert first == big
         assert second == b"after"
         await master.close()
-        await server.close()
+        server.close()
 
     asyncio.run(main())
 
@@ -99,7 +99,7 @@ def test_drain_waits_for_the_stream_to_take_what_was_sent(tmp_path):
         await waiting
         assert master.buffered < 2 * 2**20
         await master.close()
-        await server.close()
+        server.close()
 
     asyncio.run(main())
 
@@ -124,7 +124,7 @@ def test_refusals_are_sentences(tmp_path, me, words):
         try:
             await connect_unix(tmp_path / "s", me, expects="agent")
         finally:
-            await server.close()
+            server.close()
 
     with pytest.raises(HandshakeRefused, match=words):
         asyncio.run(main())
@@ -136,7 +136,7 @@ def test_a_minor_version_is_no_obstacle(tmp_path):
         newer = Identity("master", "c1", protocol=(AGENT.protocol[0], AGENT.protocol[1] + 7))
         link = await connect_unix(tmp_path / "s", newer, expects="agent")
         await link.close()
-        await server.close()
+        server.close()
 
     asyncio.run(main())
 
@@ -195,13 +195,13 @@ def test_a_link_that_cannot_be_mended_in_time_is_lost_on_both_sides():
 def test_a_restarted_other_side_does_not_know_the_session(tmp_path):
     async def main():
         server, master, agent = await served(tmp_path / "s")
-        await server.close()
+        server.close()
         again = await serve_unix(tmp_path / "s", AGENT, lambda link: None, expects="master")
         agent._stream.transport.abort()  # the old process's end
         async with asyncio.timeout(5):
             with pytest.raises(LinkLost, match="does not know this session"):
                 await master.receive()
-        await again.close()
+        again.close()
 
     asyncio.run(main())
 
@@ -234,7 +234,7 @@ def test_a_slow_reader_stops_the_writer_and_not_the_link(tmp_path):
         assert len(await collect(agent, 50)) == 50
         assert master.lost is None
         await master.close()
-        await server.close()
+        server.close()
 
     asyncio.run(main())
 

@@ -1,0 +1,235 @@
+"""The control socket: how other processes of this user look at a running campaign and steer it.
+
+One JSON object a line each way. A request is ``{"do": name, ...}``; an answer ``{"ok": value}`` or
+``{"error": text}``. `watch` and `records` answer with one line after another until the client hangs
+up or the master ends. The socket has mode 0600 and only this user and root may speak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast, get_args, get_type_hints
+
+from stargen.errors import UserError
+from stargen.scheduling.events import Asked
+from stargen.store import CampaignFolder
+from stargen.transport.local import bind_unix, peer_uid
+
+SOCKET_NAME = "control"
+ACTIONS = frozenset(get_args(get_type_hints(Asked)["action"]))
+_CONNECT_S = 5.0
+_LINE_BYTES = 64 * 2**20
+_RECORDS_AT_ONCE = 500
+_RECORDS_EVERY_S = 0.25
+
+
+class Steered(Protocol):
+    """What the control socket needs of the master."""
+
+    def picture(self) -> dict[str, Any]:
+        """The status as plain values."""
+        ...
+
+    def failures(self) -> list[dict[str, Any]]: ...
+
+    def explain(self, target: str) -> Any:
+        """UserError if there is no such thing."""
+        ...
+
+    def ask(self, action: str, target: str, by: str) -> None:
+        """UserError if that cannot be asked."""
+        ...
+
+    def stop(self, by: str, *, now: bool) -> None: ...
+
+    def records(self, after: int, most: int) -> list[tuple[int, bytes]]:
+        """Durable records behind a position."""
+        ...
+
+
+class ControlServer:
+    """Serves one master's control socket."""
+
+    def __init__(self, master: Steered) -> None:
+        self._master = master
+        self._answers: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "status": lambda request: master.picture(),
+            "failures": lambda request: master.failures(),
+            "explain": lambda request: _plain(master.explain(str(request["target"]))),
+            "stop": lambda request: master.stop(_by(request), now=bool(request.get("now"))),
+        }
+        self._streams: dict[str, Callable[[dict[str, Any]], AsyncIterator[Any]]] = {
+            "watch": self._watch,
+            "records": self._records,
+        }
+
+    async def serve(self, path: Path) -> None:
+        """Serve until cancelled; LocalProtocolError if another process does."""
+        listener = bind_unix(path)
+        server = await asyncio.start_unix_server(self._meet, sock=listener, limit=_LINE_BYTES)
+        try:
+            await server.serve_forever()
+        finally:
+            server.close()
+            _remove(path)
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if peer_uid(writer.get_extra_info("socket")) in (os.getuid(), 0):
+                while line := await reader.readline():
+                    await self._answer(line, writer)
+        except (OSError, ValueError, asyncio.CancelledError):
+            pass  # the client hung up, sent no line, or the master ends
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        async for answer in self._answers_to(line):
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await writer.drain()
+
+    async def _answers_to(self, line: bytes) -> AsyncIterator[dict[str, Any]]:
+        try:
+            request = json.loads(line)
+            do = str(request["do"])
+            if do in self._streams:
+                async for value in self._streams[do](request):
+                    yield {"ok": value}
+            elif do in self._answers:
+                yield {"ok": self._answers[do](request)}
+            elif do in ACTIONS:
+                self._master.ask(do, str(request.get("target", "")), _by(request))
+                yield {"ok": None}
+            else:
+                yield {"error": f"nothing here is called {do}"}
+        except UserError as error:
+            yield {"error": str(error)}
+        except (ValueError, TypeError, KeyError) as error:
+            yield {"error": f"not a request: {error!r}"}
+
+    async def _watch(self, request: dict[str, Any]) -> AsyncIterator[Any]:
+        every_s = max(0.05, float(request.get("every_s", 0.5)))
+        while True:
+            yield self._master.picture()
+            await asyncio.sleep(every_s)
+
+    async def _records(self, request: dict[str, Any]) -> AsyncIterator[Any]:
+        after = int(request.get("after", 0))
+        while True:
+            rows = self._master.records(after, _RECORDS_AT_ONCE)
+            if rows:
+                after = rows[-1][0]
+                yield [[at, base64.b64encode(body).decode()] for at, body in rows]
+            if len(rows) < _RECORDS_AT_ONCE:
+                await asyncio.sleep(_RECORDS_EVERY_S)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _by(request: dict[str, Any]) -> str:
+    return str(request.get("by", "")) or "somebody"
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+class NoMaster(UserError):
+    """No master runs this campaign at the moment."""
+
+
+class ControlClient:
+    """The other end, for processes without an event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(_CONNECT_S)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise NoMaster("no master is running this campaign on this machine") from error
+        self._socket.settimeout(None)
+        self._lines = self._socket.makefile("rb")
+        self._me = f"{os.environ.get('USER', os.getuid())} ({os.getpid()})"
+
+    @classmethod
+    def of(cls, folder: Path) -> ControlClient:
+        """The client of the master that runs the campaign in `folder`; NoMaster if none does."""
+        return cls(CampaignFolder(folder).socket(SOCKET_NAME))
+
+    def __enter__(self) -> ControlClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+    def status(self) -> dict[str, Any]:
+        """The picture of the campaign: status_forms.as_json, with links, loads and sinks."""
+        return self._ask_once("status")
+
+    def watch(self, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
+        """The picture again and again, until the master ends."""
+        return self._stream("watch", every_s=every_s)
+
+    def failures(self) -> list[dict[str, Any]]:
+        """Failures in groups of like ones, the most frequent first."""
+        return self._ask_once("failures")
+
+    def explain(self, target: str) -> Any:
+        """Why a job or a task (``job/ordinal``) waits."""
+        return self._ask_once("explain", target=target)
+
+    def ask(self, action: str, target: str = "") -> None:
+        """hold, release, retry or cancel a job; cancel-task; drain or undrain a node."""
+        self._ask_once(action, target=target, by=self._me)
+
+    def stop(self, *, now: bool = False) -> None:
+        """Finish what runs (or do not), end the agents, and leave the campaign resumable."""
+        self._ask_once("stop", now=now, by=self._me)
+
+    def records(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Durable records behind a position, and then those that come."""
+        for rows in self._stream("records", after=after):
+            for position, body in rows:
+                yield position, base64.b64decode(body)
+
+    def _send(self, do: str, **parameters: Any) -> None:
+        self._socket.sendall(json.dumps({"do": do, **parameters}).encode() + b"\n")
+
+    def _ask_once(self, do: str, **parameters: Any) -> Any:
+        try:
+            self._send(do, **parameters)
+            line = self._lines.readline()
+        except OSError:
+            line = b""
+        if not line:
+            raise NoMaster("the master has ended")
+        return _value(line)
+
+    def _stream(self, do: str, **parameters: Any) -> Iterator[Any]:
+        with suppress(OSError):
+            self._send(do, **parameters)
+            while line := self._lines.readline():
+                yield _value(line)
+
+
+def _value(line: bytes) -> Any:
+    answer = cast("dict[str, Any]", json.loads(line))
+    if "error" in answer:
+        raise UserError(str(answer["error"]))
+    return answer["ok"]

@@ -1,0 +1,43 @@
+"""What has happened and waits for the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from stargen.scheduling.events import Event
+
+Happening = Callable[[float], Event | None]
+"""Makes the event, given the time at which the kernel takes it; None if it turns out to be none."""
+
+_ROOM = 4096
+
+
+class Inbox:
+    """A bounded queue that is emptied at one go."""
+
+    def __init__(self, room: int = _ROOM) -> None:
+        self._waiting: list[Happening] = []
+        self._room = room
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+
+    def put(self, happening: Happening) -> None:
+        """Add something that cannot wait, and is rare."""
+        self._waiting.append(happening)
+        self._filled.set()
+
+    async def put_in_turn(self, happening: Happening) -> None:
+        """Add something when there is room for it."""
+        while len(self._waiting) >= self._room:
+            self._emptied.clear()
+            await self._emptied.wait()
+        self.put(happening)
+
+    async def take(self) -> list[Happening]:
+        """Everything that waits; at least one."""
+        await self._filled.wait()
+        taken, self._waiting = self._waiting, []
+        self._filled.clear()
+        self._emptied.set()
+        return taken

@@ -1,0 +1,332 @@
+"""The master's side of its nodes: one link per node, kept alive; commands become messages.
+
+Theory of operation. A `NodeKeeper` goes round: start or find the agent, connect, ask for its
+inventory (Attach, Inventory), pass on what it says until the link is lost, and again, with growing
+pauses while that fails. Between an inventory and the scheduler's answer to it (Settle) nothing else
+is sent: commands decided for an earlier link would name attempts that the answer has just settled.
+So commands without a settled link are dropped, which is right, because whatever the agent does not
+have the next inventory will show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from stargen.errors import LinkLost, NodeError, ProtocolError, RemoteProtocolError
+from stargen.launchers.base import Access, Launcher, NodeSpec
+from stargen.master.arrivals import Arrivals
+from stargen.master.inbox import Inbox
+from stargen.messages import (
+    AckResults,
+    Attach,
+    CancelTasks,
+    DefineJob,
+    Drain,
+    Goodbye,
+    Inventory,
+    Load,
+    Message,
+    RunTasks,
+    Settle,
+    Shutdown,
+    TakeBack,
+    TaskOrder,
+    decode,
+    encode,
+)
+from stargen.model import Location
+from stargen.scheduling.events import (
+    AcknowledgeResults,
+    CancelAttempts,
+    Command,
+    DrainNode,
+    NodeAttached,
+    NodeDetached,
+    SendTasks,
+    SettleInventory,
+    TakeBackTasks,
+)
+from stargen.scheduling.nodelist import resources_form, resources_from
+from stargen.transport.greeting import Identity
+from stargen.transport.link import Link
+from stargen.transport.session import Limits
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
+_INVENTORY_S = 30.0
+_MESSAGE_BYTES = 1024 * 1024
+_TRIES_WITHOUT_HOPE = 4
+
+Observer = Callable[[str], None]
+
+
+class NodeKeeper:
+    """One node: its agent, its link, and what is sent to it."""
+
+    def __init__(
+        self,
+        spec: NodeSpec,
+        launcher: Launcher,
+        *,
+        me: Identity,
+        limits: Limits,
+        inbox: Inbox,
+        arrivals: Arrivals,
+        alert: Callable[[str], None],
+    ) -> None:
+        self.spec = spec
+        self.launcher = launcher
+        self.load: Load | None = None
+        self.agent_id = ""
+        self.tries = 0
+        self.problem = ""
+        self._me = me
+        self._limits = limits
+        self._inbox = inbox
+        self._arrivals = arrivals
+        self._alert = alert
+        self._link: Link | None = None
+        self._settled = False
+        self._leaving = False
+        self._defined: set[int] = set()
+        self._chance = random.Random(spec.name)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def connected(self) -> bool:
+        return self._link is not None
+
+    # --- keeping the link -------------------------------------------------------------------------
+
+    async def keep(self, attach: Attach) -> None:
+        """Keep a link to the node until it is dismissed, or this is cancelled."""
+        pause_s = _FIRST_PAUSE_S
+        while not self._leaving:
+            try:
+                access = await self.launcher.start(self.spec)
+                link = await access.connect(self._me, self._limits)
+                await self._introduce(link, attach)
+                pause_s, self.tries = _FIRST_PAUSE_S, 0
+                await self._attend(link, access)
+            except (NodeError, ProtocolError) as error:
+                self.tries += 1
+                self._complain(error)
+            if not self._leaving:
+                await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _complain(self, error: NodeError | ProtocolError) -> None:
+        """Once for each problem, not once for each try."""
+        problem = error.problem if isinstance(error, NodeError) else str(error)
+        if problem != self.problem:
+            self.problem = problem
+            self._alert(f"node {self.name}: {problem}")
+
+    async def _introduce(self, link: Link, attach: Attach) -> None:
+        link.send(encode(attach))
+        try:
+            async with asyncio.timeout(_INVENTORY_S):
+                first, *rest = await link.receive()
+        except TimeoutError:
+            await link.close("no inventory")
+            raise LinkLost("the agent sent no inventory", node=self.name) from None
+        inventory = decode(first)
+        if isinstance(inventory, Goodbye):
+            await link.close("refused")
+            raise NodeError(f"the agent refuses: {inventory.reason}", node=self.name)
+        if not isinstance(inventory, Inventory):
+            raise RemoteProtocolError(f"{self.name} began with {type(inventory).__name__}")
+        self.agent_id, self.problem = inventory.agent_id, ""
+        self._link, self._settled = link, False
+        self._defined.clear()
+        await self._inbox.put_in_turn(partial(_attached, self.spec, inventory))
+        await self._pass_on(rest)
+
+    async def _attend(self, link: Link, access: Access) -> None:
+        """Pass on what the agent says, until the link is lost."""
+        reason = "the link was cut"
+        final = False
+        try:
+            while True:
+                reason = await self._pass_on(await link.receive()) or reason
+        except LinkLost as error:
+            reason = error.problem
+            final = access.is_gone()
+        except ProtocolError:
+            reason = "it broke the protocol"
+            raise
+        finally:
+            self._link, self.load = None, None
+            if link.lost is None:
+                await link.close(reason)
+            detached = partial(NodeDetached, node=self.name, reason=reason, final=final)
+            self._inbox.put(lambda at: detached(at))
+
+    async def _pass_on(self, payloads: Sequence[bytes]) -> str:
+        """Hand messages to the kernel; the reason if one of them was a goodbye."""
+        goodbye = ""
+        for payload in payloads:
+            message = decode(payload)
+            if isinstance(message, Load):
+                self.load = message
+            elif isinstance(message, Goodbye):
+                goodbye = message.reason
+            else:
+                self._arrivals.check(message)
+                event = partial(self._arrivals.event, node=self.name, message=message)
+                await self._inbox.put_in_turn(event)
+        return goodbye
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def settle(self, settle: Settle) -> None:
+        """Answer the inventory; from here on the node takes orders."""
+        self._settled = True
+        self.send(settle)
+
+    def send(self, message: Message) -> None:
+        """Send, if there is a settled link; see the head of this file."""
+        if self._link is not None and self._settled:
+            self._link.send(encode(message))
+
+    @property
+    def takes_orders(self) -> bool:
+        return self._link is not None and self._settled
+
+    def define(self, job: int, definition: Callable[[], DefineJob]) -> None:
+        """Tell the agent of a job, once per link."""
+        if job not in self._defined:
+            self._defined.add(job)
+            self.send(definition())
+
+    def flush(self) -> None:
+        """Write what was sent in this turn."""
+        if self._link is not None:
+            self._link.flush()
+
+    async def dismiss(self, reason: str, grace_s: float) -> None:
+        """Ask the agent to end, and wait until it hangs up."""
+        self._leaving = True
+        link = self._link
+        if link is not None:
+            link.send(encode(Shutdown(reason)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await link.wait_lost()
+
+
+def _attached(spec: NodeSpec, inventory: Inventory, at: float) -> NodeAttached:
+    return NodeAttached(
+        at,
+        spec.name,
+        spec.pool,
+        inventory.agent_id,
+        inventory.incarnation,
+        resources_from(inventory.resources),
+        inventory.running,
+        inventory.spooled,
+    )
+
+
+class Nodes:
+    """All nodes of a campaign; performs the commands that concern them.
+
+    Parameters
+    ----------
+    define : (job, pool) -> what an agent of that pool must know of the job
+    read : where entries come from
+    observer : told the points "before-ack" and "after-ack", for tests that die there
+    """
+
+    def __init__(
+        self,
+        keepers: Iterable[NodeKeeper],
+        *,
+        define: Callable[[int, str], DefineJob],
+        read: Callable[[Location], bytes],
+        observer: Observer = lambda point: None,
+    ) -> None:
+        self.keepers = {keeper.name: keeper for keeper in keepers}
+        self._define = define
+        self._read = read
+        self._observe = observer
+        self._touched: dict[str, NodeKeeper] = {}
+        self._acknowledged = False
+        self._performers: dict[type[Any], Callable[[NodeKeeper, Any], None]] = {
+            SendTasks: self._send_tasks,
+            AcknowledgeResults: self._acknowledge,
+            CancelAttempts: lambda k, c: k.send(CancelTasks(c.attempts, c.reason, c.soft)),
+            TakeBackTasks: lambda k, c: k.send(TakeBack(c.job, c.count)),
+            SettleInventory: lambda k, c: k.settle(Settle(c.keep, c.cancel, c.deliver)),
+            DrainNode: lambda k, c: k.send(Drain(c.reason)),
+        }
+
+    async def keep(self, attach: Attach) -> None:
+        """Keep links to all nodes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for keeper in self.keepers.values():
+                group.create_task(keeper.keep(attach))
+
+    @property
+    def hopeless(self) -> str | None:
+        """Why no node can be had, if all were tried in vain; None while there is hope."""
+        if any(keeper.tries < _TRIES_WITHOUT_HOPE for keeper in self.keepers.values()):
+            return None
+        return "; ".join(f"{keeper.name}: {keeper.problem}" for keeper in self.keepers.values())
+
+    async def dismiss(self, reason: str, grace_s: float) -> list[int]:
+        """End every agent and all that they started; the pids of who is left."""
+        keepers = self.keepers.values()
+        await asyncio.gather(*(keeper.dismiss(reason, grace_s) for keeper in keepers))
+        left = await asyncio.gather(
+            *(keeper.launcher.stop(keeper.spec, keeper.agent_id, grace_s) for keeper in keepers)
+        )
+        return [pid for pids in left for pid in pids]
+
+    def perform(self, command: Command) -> None:
+        keeper = self.keepers.get(getattr(command, "node", ""))
+        if keeper is None:  # of a former campaign file; nobody there to be told
+            return
+        self._touched[keeper.name] = keeper
+        self._performers[type(command)](keeper, command)
+
+    def flush(self) -> None:
+        """Write what was sent since the last flush, once per node."""
+        if self._touched:
+            for keeper in self._touched.values():
+                keeper.flush()
+            self._touched.clear()
+            if self._acknowledged:
+                self._acknowledged = False
+                self._observe("after-ack")
+
+    def _acknowledge(self, keeper: NodeKeeper, command: AcknowledgeResults) -> None:
+        self._observe("before-ack")
+        keeper.send(AckResults(command.attempts))
+        self._acknowledged = True
+
+    def _send_tasks(self, keeper: NodeKeeper, command: SendTasks) -> None:
+        if not keeper.takes_orders:
+            return
+        keeper.define(command.job, lambda: self._define(command.job, keeper.spec.pool))
+        read, resources = self._read, resources_form(command.resources)
+        orders: list[TaskOrder] = []
+        size = 0
+        for ordinal, n, lo, hi, entries, kept in command.rows:
+            order = TaskOrder(
+                ordinal, n, lo, hi, [read(at) for at in entries], [read(at) for at in kept]
+            )
+            orders.append(order)
+            size += sum(at.size for at in entries) + sum(at.size for at in kept)
+            if size > _MESSAGE_BYTES:
+                keeper.send(RunTasks(command.job, resources, command.priority, orders))
+                orders, size = [], 0
+        if orders:
+            keeper.send(RunTasks(command.job, resources, command.priority, orders))

@@ -1,0 +1,242 @@
+"""A campaign while it runs: kernel, nodes, sinks and control socket under one roof."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stargen.clock import Clock
+from stargen.errors import LocalProtocolError, UserError
+from stargen.journal import Journal, read_records
+from stargen.master.control import ACTIONS, ControlServer
+from stargen.master.definitions import adoption
+from stargen.master.kernel import Ended, Kernel
+from stargen.master.nodes import Nodes
+from stargen.master.sinks import SinkKeeper
+from stargen.messages import Attach
+from stargen.scheduling.events import Asked
+from stargen.scheduling.plan import Plan
+from stargen.status_forms import as_json, failures_json
+from stargen.typed import near
+
+Show = Callable[[dict[str, Any]], None]
+
+_SHOW_S = 0.25
+_LOOK_S = 0.5
+_GRACE_S = 10.0
+_SINK_PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Parameters
+    ----------
+    state : "done", "held", "cancelled" or "stopped"
+    exit_code : 0 if everything was done and nothing quarantined, else 1
+    picture : the last status, as `ControlClient.status` gives it
+    missing : what sinks could not store yet, in words
+    left : pids of processes that could not be ended
+    """
+
+    state: str
+    reason: str
+    exit_code: int
+    picture: dict[str, Any]
+    missing: list[str] = field(default_factory=list[str])
+    left: list[int] = field(default_factory=list[int])
+
+
+class RunningCampaign:
+    """Everything that lives as long as one master holds one campaign."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        kernel: Kernel,
+        nodes: Nodes,
+        sinks: Sequence[SinkKeeper],
+        *,
+        clock: Clock,
+        control: Path,
+        show: Show | None,
+    ) -> None:
+        self.plan = plan
+        self.kernel = kernel
+        self.nodes = nodes
+        self.sinks = sinks
+        self._clock = clock
+        self._control = control
+        self._show = show
+        self._stops = 0
+        self._hurry = asyncio.Event()
+
+    @property
+    def journal(self) -> Journal:
+        return self.kernel.journal
+
+    # --- its life ---------------------------------------------------------------------------------
+
+    async def run(
+        self, attach: Callable[[int], Attach], requests: Sequence[tuple[str, str]] = ()
+    ) -> Outcome:
+        """From taking the campaign to the end.
+
+        Parameters
+        ----------
+        attach : epoch -> the first word to every agent
+        requests : (action, target) that were asked for before the start
+        """
+        asked = [self.request(action, target, "the start") for action, target in requests]
+        await self.kernel.begin(adoption(self.plan, self._clock.wall()), asked)
+        for warning in self.journal.recovered.warnings:
+            self.kernel.alert(f"journal: {warning}")
+        async with asyncio.TaskGroup() as group:
+            epoch = self.kernel.scheduler.state.epoch
+            keeping = group.create_task(self.nodes.keep(attach(epoch)))
+            helpers = [
+                keeping,
+                *(group.create_task(sink.keep()) for sink in self.sinks),
+                group.create_task(self._serve_control()),
+                group.create_task(self._look_for_hope()),
+                group.create_task(self._show_often()),
+            ]
+            ending = await self.kernel.run()
+            left = await self.nodes.dismiss(ending.reason, _GRACE_S)
+            missing = await self._finish_sinks()
+            for helper in helpers:
+                helper.cancel()
+        await self.kernel.keep_snapshot()
+        if self._show is not None:
+            self._show(self.picture())
+        return self._outcome(ending, missing, left)
+
+    def _outcome(self, ending: Ended, missing: list[str], left: list[int]) -> Outcome:
+        clean = ending.state == "done" and not missing
+        quarantined = sum(job.quarantined for job in self.kernel.status.jobs)
+        code = 0 if clean and not quarantined else 1
+        return Outcome(ending.state, ending.reason, code, self.picture(), missing, left)
+
+    async def _finish_sinks(self) -> list[str]:
+        await self.journal.until_durable()
+        finishing = [asyncio.create_task(sink.finish(_SINK_PATIENCE_S)) for sink in self.sinks]
+        if finishing:
+            hurry = asyncio.create_task(self._cancel_when_hurried(finishing))
+            await asyncio.wait(finishing)
+            hurry.cancel()
+        return [text for sink in self.sinks if (text := sink.shortfall()) is not None]
+
+    async def _cancel_when_hurried(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        await self._hurry.wait()
+        for task in tasks:
+            task.cancel()
+
+    async def _serve_control(self) -> None:
+        try:
+            await ControlServer(self).serve(self._control)
+        except (LocalProtocolError, OSError) as error:
+            self.kernel.alert(f"there is no control socket: {error}")
+
+    async def _look_for_hope(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            problem = self.nodes.hopeless
+            if problem is not None:
+                self.kernel.fail(UserError(f"no node can be had: {problem}"))
+
+    async def _show_often(self) -> None:
+        while self._show is not None:
+            self._show(self.picture())
+            await asyncio.sleep(_SHOW_S)
+
+    # --- what the control socket asks of it -------------------------------------------------------
+
+    def picture(self) -> dict[str, Any]:
+        picture = as_json(self.kernel.status, self._clock.wall())
+        for node in picture["nodes"]:
+            keeper = self.nodes.keepers.get(node["name"])
+            load = keeper.load if keeper else None
+            node["connected"] = keeper is not None and keeper.connected
+            node["load"] = None if load is None else _load_json(load)
+        picture["sinks"] = [
+            {
+                "name": sink.spec.name,
+                "url": sink.spec.url,
+                "stored": sink.stored,
+                "missing": sink.missing,
+                "problem": sink.problem,
+            }
+            for sink in self.sinks
+        ]
+        journal = self.journal
+        picture["journal"] = {
+            "position": journal.position,
+            "durable": journal.durable_position,
+            "full": journal.full,
+        }
+        return picture
+
+    def failures(self) -> list[dict[str, Any]]:
+        return failures_json(self.kernel.status)
+
+    def explain(self, target: str) -> Any:
+        self._check_job(target.partition("/")[0])
+        return self.kernel.scheduler.explain(target)
+
+    def ask(self, action: str, target: str, by: str) -> None:
+        request = self.request(action, target, by)
+        self.kernel.inbox.put(lambda at: replace(request, at=at))
+
+    def request(self, action: str, target: str, by: str) -> Asked:
+        """What is asked, checked; UserError if it makes no sense."""
+        if action not in ACTIONS:
+            raise UserError(f"nobody can be asked to {action}")
+        if action in ("drain", "undrain"):
+            _check(target, "node", self.nodes.keepers)
+        elif action == "cancel-task":
+            job, _, ordinal = target.rpartition("/")
+            self._check_job(job)
+            if not ordinal.isdigit():
+                raise UserError(f"{target} is no task", hint="a task is called JOB/NUMBER")
+        elif target or action == "cancel":
+            self._check_job(target)
+        known: Any = action
+        return Asked(self._clock.wall(), known, target, by)
+
+    def _check_job(self, name: str) -> None:
+        _check(name, "job", [job.name for job in self.plan.jobs])
+
+    def stop(self, by: str, *, now: bool) -> None:
+        """The first time finish what runs; the second time, or `now`, end at once."""
+        self._stops += 1
+        if now or self._stops > 1:
+            self._hurry.set()
+            self.kernel.end("stopped", f"stopped at once by {by}")
+        else:
+            self.kernel.inbox.put(lambda at: Asked(at, "stop", "", by))
+
+    def records(self, after: int, most: int) -> list[tuple[int, bytes]]:
+        until = min(after + most, self.journal.durable_position)
+        return list(read_records(self.journal.folder, after, until)) if until > after else []
+
+
+def _check(name: str, what: str, known: Any) -> None:
+    if name not in known:
+        raise UserError(f"there is no {what} {name}", hint=near(name, list(known)) or None)
+
+
+def _load_json(load: Any) -> dict[str, Any]:
+    return {
+        "cpu_percent": load.cpu_percent,
+        "memory_used_gib": load.memory_used_gib,
+        "memory_total_gib": load.memory_total_gib,
+        "disk_free_gib": load.disk_free_gib,
+        "buffered": load.buffered,
+        "io_pressure": load.io_pressure,
+        "gpus": load.gpus,
+        "running": [row._asdict() for row in load.running],
+    }
