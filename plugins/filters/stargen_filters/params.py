@@ -83,9 +83,9 @@ class UniqueParams:
     Parameters
     ----------
     threshold : largest distance of the neighbour profiles that is still handed to the matcher,
-        in units of (volume per atom)^(1/3). On prototypes and their distorted copies 0.15 kept
-        99.5 % of the matcher's matches and spared it 59 % of the other pairs; larger is safer
-        and slower.
+        in units of (volume per atom)^(1/3); larger is safer and slower. Between prototypes and
+        their distorted copies (`benchmarks/screening.py`) 0.15 kept every match and spared the
+        matcher 63 % of the other pairs; loose matches of unlike prototypes can lie beyond it
     neighbours : neighbours per pair of elements in the profile
     ltol, stol, angle_tol_deg : tolerances of pymatgen's StructureMatcher
     symprec_ang : tolerance of the search for the primitive cell

@@ -162,25 +162,36 @@ def test_primitive_cells_of_unequal_size_go_to_the_plain_matcher(dressed):
     assert Matcher(PARAMS).rms(known, noisy) > 0.005
 
 
-def test_the_nearest_profile_is_tried_first(dressed):
-    class Recorder:
-        def __init__(self):
-            self.tried = []
+class Recorder:
+    """A matcher that matches nothing and remembers what it was asked."""
 
-        def rms(self, known, new):
-            self.tried.append(known)
+    def __init__(self):
+        self.tried = []
 
+    def rms(self, known, new):
+        self.tried.append(known)
+
+
+def ask(prints, threshold):
+    """How far from the eighth print those lay that the matcher was asked about, in that order."""
     recorder = Recorder()
-    gallery = Gallery(recorder, threshold=10.0)
-    prints = [Fingerprint.of(c, PARAMS) for c in dressed[2][:12]]
+    gallery = Gallery(recorder, threshold)
     for i, fingerprint in enumerate(prints):
         gallery.add(str(i), fingerprint)
-    assert len(gallery) == 12
+    assert len(gallery) == len(prints)
     assert gallery.find(prints[7]) is None
-    assert recorder.tried[0] is prints[7]
-    far = [np.abs(p.profile - prints[7].profile).mean() for p in recorder.tried]
-    assert far == sorted(far)
-    assert len(far) == 12
+    return [float(np.abs(p.profile - prints[7].profile).mean()) for p in recorder.tried]
+
+
+def test_the_nearest_profile_is_tried_first_and_the_far_ones_not_at_all(dressed):
+    prints = [Fingerprint.of(c, PARAMS) for c in dressed[2][:12]]
+    everything = ask(prints, threshold=10.0)
+    assert everything == sorted(everything)
+    assert len(everything) == 12
+    assert everything[0] == 0
+    near = ask(prints, threshold=0.1)
+    assert near == [d for d in everything if d <= 0.1]
+    assert 1 < len(near) < 12
 
 
 def test_a_singular_cell_is_dropped(run):

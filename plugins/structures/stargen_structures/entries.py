@@ -25,7 +25,7 @@ Fields = Mapping[str, Any]
 """What stands beside a structure: columns, comment keys, JSON keys."""
 
 _BLOCK = re.compile(r"^(?=data_)", re.MULTILINE | re.IGNORECASE)
-_UNREADABLE_FILE = (OSError, EOFError, zlib.error, csv.Error, ValueError, LookupError)
+_UNREADABLE_FILE = (OSError, EOFError, zlib.error, csv.Error, ValueError, TypeError)
 
 
 class Disordered(ValueError):

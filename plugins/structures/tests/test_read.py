@@ -163,6 +163,8 @@ def test_what_cannot_be_read_is_counted_and_the_rest_goes_on(make, tmp_path):
     (tmp_path / "4.csv").write_text("id,text\n1,2\n")
     (tmp_path / "5.extxyz").write_text("two\natoms\n")
     (tmp_path / "6.cif").write_text(cif(SALT))
+    (tmp_path / "7.json").write_text("3")
+    (tmp_path / "8.json").write_text('{"a": 1}')
     born, drops, end = make(read, range(20), path=".")
     assert [c.crystal.formula for c in born] == ["ClNa", "O2Ti", "ClNa"]
     assert [(d.candidate_id, d.reason) for d in drops] == [
@@ -173,10 +175,12 @@ def test_what_cannot_be_read_is_counted_and_the_rest_goes_on(make, tmp_path):
         ("job/6", "unreadable structure"),
         ("job/7", "unreadable structure"),
         ("job/8", "unreadable structure"),
+        ("job/10", "unreadable structure"),
+        ("job/11", "unreadable structure"),
     ]
     assert drops[0].detail.startswith("1.csv row 2: ")
     assert drops[5].detail == "4.csv: there is no column cif"
-    assert end == 10
+    assert end == 12
 
 
 def test_any_range_gives_the_same_as_all_at_once(opened, tmp_path):
