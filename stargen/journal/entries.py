@@ -6,9 +6,7 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
-from stargen.errors import JournalCorrupt
-from stargen.journal.reader import entry_at
-from stargen.journal.segments import segment_path
+from stargen.journal.reader import entry_at, open_segment
 from stargen.model import Location
 
 MAX_OPEN = 16
@@ -30,23 +28,12 @@ class EntryFiles:
         """
         fd = self._open.get(location.segment)
         if fd is None:
-            fd = self._open_segment(location)
+            fd = self._open[location.segment] = open_segment(self._folder, location)
+            if len(self._open) > MAX_OPEN:
+                os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(location.segment)
-        return entry_at(fd, location, segment_path(self._folder, location.segment).name)
-
-    def _open_segment(self, location: Location) -> int:
-        path = segment_path(self._folder, location.segment)
-        try:
-            fd = os.open(path, os.O_RDONLY)
-        except FileNotFoundError as error:
-            problem = "this segment is missing"
-            raise JournalCorrupt(problem, segment=path.name, offset=location.offset) from error
-        self._open[location.segment] = fd
-        if len(self._open) > MAX_OPEN:
-            _, oldest = self._open.popitem(last=False)
-            os.close(oldest)
-        return fd
+        return entry_at(fd, location)
 
     def close(self) -> None:
         while self._open:

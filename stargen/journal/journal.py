@@ -18,7 +18,7 @@ from pathlib import Path
 from zlib import crc32
 
 from stargen.clock import Clock
-from stargen.errors import JournalCorrupt, JournalError, JournalFull
+from stargen.errors import JournalError, JournalFull
 from stargen.files import NO_ROOM, make_folder
 from stargen.journal.entries import EntryFiles
 from stargen.journal.framing import (
@@ -32,8 +32,8 @@ from stargen.journal.framing import (
     pack_head,
 )
 from stargen.journal.lock import Lock, acquire
+from stargen.journal.reader import no_entry
 from stargen.journal.recovery import End, Recovered, recover
-from stargen.journal.segments import segment_path
 from stargen.journal.snapshots import Snapshot, write_snapshot
 from stargen.journal.writer import CommitThread, Group, Observer, SegmentWriter
 from stargen.model import Location
@@ -399,9 +399,7 @@ class Journal:
 def _slice(buffer: bytearray, start: int, location: Location) -> bytes:
     data = bytes(buffer[start : start + location.size])
     if len(data) < location.size:
-        name = segment_path(Path(), location.segment).name
-        problem = f"no entry of {location.size} bytes was appended here"
-        raise JournalCorrupt(problem, segment=name, offset=location.offset)
+        raise no_entry(location)
     return data
 
 

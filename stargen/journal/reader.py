@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -133,19 +134,33 @@ def read_entry(folder: Path, location: Location) -> bytes:
     ------
     JournalCorrupt : if the segment is not there or ends before the entry does
     """
+    fd = open_segment(folder, location)
+    try:
+        return entry_at(fd, location)
+    finally:
+        os.close(fd)
+
+
+def open_segment(folder: Path, location: Location) -> int:
+    """A file descriptor of the segment that `location` names; JournalCorrupt if it is missing."""
     path = segment_path(folder, location.segment)
     try:
-        with opened(path) as fd:
-            return entry_at(fd, location, path.name)
+        return os.open(path, os.O_RDONLY)
     except FileNotFoundError as error:
         problem = "this segment is missing"
         raise JournalCorrupt(problem, segment=path.name, offset=location.offset) from error
 
 
-def entry_at(fd: int, location: Location, name: str) -> bytes:
-    """The bytes at `location` of the open segment `name`."""
+def entry_at(fd: int, location: Location) -> bytes:
+    """The bytes at `location`, whose segment is open as `fd`."""
     data = pread_all(fd, location.size, location.offset)
     if len(data) < location.size:
-        problem = f"an entry of {location.size} bytes should stand here"
-        raise JournalCorrupt(problem, segment=name, offset=location.offset)
+        raise no_entry(location)
     return data
+
+
+def no_entry(location: Location) -> JournalCorrupt:
+    """What to raise where an entry should be and is not."""
+    problem = f"an entry of {location.size} bytes should stand here"
+    name = segment_path(Path(), location.segment).name
+    return JournalCorrupt(problem, segment=name, offset=location.offset)
