@@ -1,8 +1,8 @@
 """What is installed: calculators, launchers, sinks and commands, by Python entry points.
 
 Three depths of loading keep a broken or heavy plugin from hurting anyone who does not use it: names
-and versions come from metadata alone; an info (or a launcher, a sink, a command) is imported when
-it is asked for by name; a calculator's factory only where it runs.
+and versions come from metadata alone (not even numpy is imported for them); an info, a launcher, a
+sink or a command is imported when it is asked for by name; a factory only where it runs.
 """
 
 from __future__ import annotations
@@ -12,16 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from stargen.calculators.contract import (
-    API_SUPPORTED,
-    Calculator,
-    CalculatorInfo,
-    Program,
-)
 from stargen.errors import PluginError
 from stargen.typed import near
+
+if TYPE_CHECKING:
+    from stargen.calculators.contract import Calculator, CalculatorInfo, Program
 
 Group = Literal["calculators", "launchers", "sinks", "commands"]
 
@@ -118,6 +115,8 @@ class Registry:
         ------
         PluginError : if it is missing, claimed twice, broken, or of another time than this core
         """
+        from stargen.calculators.contract import CalculatorInfo
+
         announced = self.find("calculators", name)
         info = announced.load()
         if not isinstance(info, CalculatorInfo):
@@ -179,6 +178,8 @@ def make(info: CalculatorInfo) -> Calculator | Program:
 
 
 def _check_api(announced: Announced, info: CalculatorInfo) -> None:
+    from stargen.calculators.contract import API_SUPPORTED
+
     lowest, highest = API_SUPPORTED[0], API_SUPPORTED[-1]
     if info.api in API_SUPPORTED:
         return

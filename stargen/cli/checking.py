@@ -1,0 +1,75 @@
+"""`stargen check`: read a campaign and the site file, and say what they come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from stargen.cli.loading import CampaignFile, ConfigFile, load
+from stargen.cli.words import AsJson, count, show_json, show_table
+
+if TYPE_CHECKING:
+    from stargen.scheduling.estimate import Estimate
+
+
+def check(file: CampaignFile, config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Check a campaign file and the site file without starting anything.
+
+    Everything that is wrong is shown at once, with file, line and what to write instead.
+    """
+    from stargen.scheduling.estimate import estimate
+
+    plan, settings = load(file, config)
+    estimates = estimate(plan)
+    if as_json:
+        show_json(
+            {
+                "campaign": plan.campaign.name,
+                "digest": plan.digest,
+                "pools": sorted(settings.pool),
+                "jobs": [_as_row(each) for each in estimates],
+            }
+        )
+        return
+    typer.echo(f"{file}: campaign {plan.campaign.name}, seed {plan.campaign.seed}\n")
+    show_table(
+        ["job", "shape", "input", ">candidates", ">tasks", "a task asks for"],
+        [_as_line(each, [plan.jobs[i].name for i in each.job.inputs]) for each in estimates],
+    )
+    pools = ", ".join(f"{name} ({pool.launcher})" for name, pool in settings.pool.items())
+    typer.echo(f"\nnothing is wrong; it will run on {pools}")
+
+
+def _as_row(each: Estimate) -> dict[str, object]:
+    job = each.job
+    return {
+        "name": job.name,
+        "shape": "select" if job.is_select else job.shape.value,
+        "inputs": list(job.spec.inputs),
+        "use": [step.use for step in job.spec.steps],
+        "candidates_at_most": each.candidates,
+        "tasks_at_most": each.tasks,
+    }
+
+
+def _as_line(each: Estimate, inputs: list[str]) -> list[str]:
+    from stargen.scheduling.explain import describe
+
+    job = each.job
+    return [
+        job.name,
+        "select" if job.is_select else job.shape.value,
+        ", ".join(inputs) or "-",
+        "?" if each.candidates is None else f"≤ {count(each.candidates)}",
+        _tasks(each),
+        " or ".join(describe(variant) for variant in job.request) or "-",
+    ]
+
+
+def _tasks(each: Estimate) -> str:
+    if each.job.is_select:
+        return "-"
+    if each.tasks is not None:
+        return f"≤ {count(each.tasks)}"
+    return "?" if each.job.grain else f"~{each.job.spec.target_task_s:g} s each"

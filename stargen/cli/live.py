@@ -1,0 +1,111 @@
+"""A running campaign on the screen: a table that changes in place, or plain lines for a log."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+import typer
+
+from stargen.cli.tables import JOB_HEADINGS, headline, job_rows, notes
+from stargen.cli.words import clock, count, rate
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+Picture = dict[str, Any]
+
+_LINE_EVERY_S = 10.0
+
+
+def view_of(name: str) -> Screen | Lines:
+    """The view that fits where the output goes; a context, which leaves the terminal in order."""
+    return Screen(name) if sys.stdout.isatty() else Lines(name)
+
+
+class Screen:
+    """The whole picture, in place."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        from rich.live import Live
+
+        self._live = Live(auto_refresh=False, transient=True)
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, picture: Picture) -> None:
+        if self._live is not None:
+            self._live.update(render(self._name, picture), refresh=True)
+
+
+class Lines:
+    """A line every ten seconds, and one for each thing that happens."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._next_at = 0.0
+        self._told_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.stdout.flush()
+
+    def show(self, picture: Picture) -> None:
+        now = picture["now"]
+        self._told_at = self._told_at or now - _LINE_EVERY_S
+        for event in picture["events"]:
+            if event["at"] > self._told_at:
+                typer.echo(f"{clock(event['at'])} {event['text']}")
+        self._told_at = max([self._told_at, *(event["at"] for event in picture["events"])])
+        if now >= self._next_at:
+            self._next_at = now + _LINE_EVERY_S
+            typer.echo(f"{clock(now)} {headline(self._name, picture).text}; {_pace(picture)}")
+
+
+def _pace(picture: Picture) -> str:
+    """The open jobs in a few words."""
+    parts = [
+        f"{job['name']} {count(job['in'])} in, {count(job['out'])} out at {rate(job['rate_now'])}"
+        for job in picture["jobs"]
+        if job["state"] == "open" and (job["in"] or job["tasks"]["running"])
+    ]
+    return "; ".join(parts) or "nothing runs yet"
+
+
+def render(name: str, picture: Picture) -> RenderableType:
+    """A picture for a terminal."""
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    head = headline(name, picture)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in JOB_HEADINGS:
+        right = heading.startswith(">")
+        table.add_column(
+            heading.lstrip(">"),
+            justify="right" if right else "left",
+            no_wrap=heading != "dropped",
+            overflow="fold",
+        )
+    for row, job in zip(job_rows(picture), picture["jobs"], strict=True):
+        style = "red" if job["held"] else "dim" if job["state"] != "open" else ""
+        table.add_row(*(Text(cell) for cell in row), style=style)
+    parts: list[RenderableType] = [Text(head.text, style="bold")]
+    if head.share is not None:
+        parts.append(ProgressBar(total=1.0, completed=head.share, width=60))
+    parts.append(table)
+    parts += [Text(note, style="yellow") for note in notes(picture)]
+    return Group(*parts)

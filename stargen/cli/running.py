@@ -1,0 +1,142 @@
+"""`stargen up` and `stargen down`: run a campaign, and end the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stargen.cli.loading import CampaignFile, ConfigFile, load
+from stargen.cli.places import Campaign, find_folder, folder_of
+from stargen.cli.words import show_table
+
+if TYPE_CHECKING:
+    from stargen.master.running import Outcome
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder",
+        help="The campaign's folder; campaigns/NAME if left out.",
+        show_default=False,
+    ),
+]
+Again = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB", help="Try its quarantined candidates again; `all` for every job."),
+]
+LetGo = Annotated[
+    list[str] | None,
+    typer.Option(metavar="JOB", help="Let this held job go on; `all` for every job."),
+]
+
+_END_S = 60.0
+
+
+def up(
+    file: CampaignFile,
+    folder: Folder = None,
+    config: ConfigFile = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Run on in a process of its own, and return.")
+    ] = False,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Take the campaign from a master on a host that is gone."),
+    ] = False,
+    retry: Again = None,
+    release: LetGo = None,
+) -> None:
+    """Run a campaign, or go on with it where it was interrupted.
+
+    Ctrl-C once lets running tasks end and leaves the campaign resumable; twice ends it at once, and
+    it is resumable still.
+    """
+    from stargen.cli.live import view_of
+    from stargen.master.detached import detach as start_apart
+    from stargen.master.launch import run
+
+    plan, settings = load(file, config)
+    name = plan.campaign.name
+    place = folder or folder_of(name)
+    requests = [("retry", _job(job)) for job in retry or ()]
+    requests += [("release", _job(job)) for job in release or ()]
+    if detach:
+        master = start_apart(file, folder=place, config=config, takeover=takeover)
+        typer.echo(f"{name} runs as process {master.pid}; it says what it does in {master.log}")
+        typer.echo(f"stargen status --campaign {place}")
+        return
+    with view_of(name) as view:
+        outcome = run(
+            file,
+            settings=settings,
+            folder=place,
+            takeover=takeover,
+            requests=requests,
+            show=view.show,
+        )
+    summarise(name, place, outcome)
+    raise typer.Exit(outcome.exit_code)
+
+
+def down(
+    campaign: Campaign = None,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for running tasks.")] = False,
+) -> None:
+    """End the run of a campaign and its agents; `stargen up` goes on with it later."""
+    import time
+
+    from stargen.errors import UserError
+    from stargen.master.control import ControlClient, NoMaster
+
+    folder = find_folder(campaign)
+    with ControlClient.of(folder.root) as master:
+        master.stop(now=now)
+    typer.echo("asked to stop; running tasks are let end" if not now else "asked to stop at once")
+    deadline = time.monotonic() + _END_S
+    while time.monotonic() < deadline:
+        try:
+            ControlClient.of(folder.root).close()
+        except NoMaster:
+            typer.echo("stopped")
+            return
+        time.sleep(0.2)
+    raise UserError(
+        f"after {_END_S:g} s tasks are running still", hint="stargen down --now does not wait"
+    )
+
+
+def summarise(name: str, place: Path, outcome: Outcome) -> None:
+    """What came of a run: the funnel, what is missing, and where to look further."""
+    from stargen.cli.tables import FUNNEL_HEADINGS, funnel_rows, headline, notes
+
+    picture = outcome.picture
+    typer.echo()
+    show_table(FUNNEL_HEADINGS, funnel_rows(picture))
+    typer.echo()
+    for note in notes(picture):
+        typer.secho(note, fg="yellow")
+    for text in outcome.missing:
+        typer.secho(text, fg="red")
+    if outcome.left:
+        pids = ", ".join(map(str, outcome.left))
+        typer.secho(f"these processes could not be ended: {pids}", fg="red")
+    typer.secho(headline(name, picture).text, bold=True)
+    for command in _next_commands(place, outcome):
+        typer.echo(f"  {command}")
+
+
+def _next_commands(place: Path, outcome: Outcome) -> list[str]:
+    commands: list[str] = []
+    if outcome.picture["failures"]:
+        commands.append(f"stargen failures --campaign {place}")
+    if outcome.state in ("stopped", "held"):
+        commands.append(f"stargen status --campaign {place}")
+    if outcome.picture.get("sinks"):
+        commands.append(f"stargen db stats --campaign {place}")
+    return commands
+
+
+def _job(name: str) -> str:
+    return "" if name == "all" else name

@@ -1,0 +1,132 @@
+"""Pictures of a campaign as rows of text: the table of jobs, the funnel, nodes and alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from stargen.cli.words import clock, count, duration, rate
+
+Picture = Mapping[str, Any]
+
+JOB_HEADINGS = ("job", ">in", ">out", ">waiting", ">running", ">rate", "state", "dropped")
+FUNNEL_HEADINGS = ("job", ">in", ">out", "what became of the others")
+
+_REASONS = 3
+_ALERTS = 3
+
+
+class Headline(NamedTuple):
+    """The campaign in one line, and how far it is (0 to 1; None if nobody knows)."""
+
+    text: str
+    share: float | None
+
+
+def headline(name: str, picture: Picture) -> Headline:
+    """State, time so far, time left, and nodes."""
+    parts = [f"{name}: {picture['state']}"]
+    if picture["reason"]:
+        parts[0] += f" ({picture['reason']})"
+    started, eta_s = picture["started_at"], picture["eta_s"]
+    running = picture["state"] == "running"
+    if started is not None:
+        until = picture["now"] if running else picture["at"]
+        parts.append(duration(max(0.0, until - started)))
+    share = None
+    if running:
+        parts.append("time left unknown" if eta_s is None else f"about {duration(eta_s)} left")
+        ready = [node for node in picture["nodes"] if node["state"] == "ready"]
+        parts.append(f"{len(ready)} of {len(picture['nodes'])} nodes ready")
+        if eta_s is not None and started is not None:
+            passed = picture["now"] - started
+            share = passed / (passed + eta_s) if passed + eta_s > 0 else None
+    return Headline(", ".join(parts), share)
+
+
+def job_rows(picture: Picture) -> list[list[str]]:
+    """One row for each job, under `JOB_HEADINGS`."""
+    running = picture["state"] == "running"
+    return [
+        [
+            job["name"],
+            _taken(job),
+            count(job["out"]),
+            count(job["waiting"]) if job["waiting"] else "-",
+            count(job["tasks"]["running"]) if job["tasks"]["running"] and running else "-",
+            rate(job["rate_now"] if running and job["state"] == "open" else job["rate_mean"]),
+            _state(job, running),
+            _losses(job, _REASONS),
+        ]
+        for job in picture["jobs"]
+    ]
+
+
+def funnel_rows(picture: Picture) -> list[list[str]]:
+    """What went in, what came out and why the rest did not, under `FUNNEL_HEADINGS`."""
+    return [
+        [job["name"], count(job["in"]), count(job["out"]), _losses(job, None) or _others(job)]
+        for job in picture["jobs"]
+    ]
+
+
+def notes(picture: Picture) -> Iterator[str]:
+    """What a person should know beside the table of jobs."""
+    for job in picture["jobs"]:
+        if job["held"]:
+            yield f"{job['name']} is held: {job['held']}"
+    for node in picture["nodes"]:
+        if node["state"] != "ready":
+            yield f"node {node['name']} is {node['state']}: {node['reason']}"
+    for sink in picture.get("sinks", ()):
+        if sink["problem"]:
+            yield f"{sink['url']}: {sink['problem']}"
+        elif sink["missing"]:
+            yield f"{sink['url']}: {count(sink['missing'])} records behind"
+    if picture.get("journal", {}).get("full"):
+        yield "the journal's disk is full: nothing is sent until there is room"
+    for alert in picture["alerts"][-_ALERTS:]:
+        yield f"{clock(alert['at'])} {alert['text']}"
+
+
+def failure_lines(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Groups of like failures in words, each with its last message and the end of its output."""
+    for group in groups:
+        verdicts = ", ".join(f"{verdict} {n}" for verdict, n in group["verdicts"].items())
+        yield (
+            f"{group['job']}: {count(group['count'])} x {group['failure']} on {group['node']},"
+            f" {clock(group['first_at'])} to {clock(group['last_at'])}; then {verdicts}"
+        )
+        yield f"    {group['last_task']}: {group['message']}"
+        for line in group["detail"].splitlines():
+            yield f"    | {line}"
+
+
+def _taken(job: Mapping[str, Any]) -> str:
+    total = job["total"]
+    return count(job["in"]) if total is None else f"{count(job['in'])}/{count(total)}"
+
+
+def _state(job: Mapping[str, Any], running: bool) -> str:
+    if job["state"] != "open":
+        return job["state"]
+    if job["tasks"]["running"] and running:
+        return "running"
+    return "waiting" if running else "open"
+
+
+def _losses(job: Mapping[str, Any], most: int | None) -> str:
+    """Reasons of drops with their counts, the commonest first."""
+    reasons = [(reason or "no reason", n) for reason, n in job["dropped"].items()]
+    shown = reasons if most is None else reasons[:most]
+    parts = [f"{reason} {count(n)}" for reason, n in shown]
+    if len(reasons) > len(shown):
+        parts.append(f"others {count(sum(n for _, n in reasons[len(shown) :]))}")
+    if job["quarantined"]:
+        parts.append(f"quarantined {count(job['quarantined'])}")
+    return ", ".join(parts)
+
+
+def _others(job: Mapping[str, Any]) -> str:
+    lost = job["in"] - job["out"]
+    return f"not selected {count(lost)}" if job["shape"] == "select" and lost > 0 else ""
