@@ -41,18 +41,18 @@ class Matcher:
     def rms(self, known: Fingerprint, new: Fingerprint) -> float | None:
         """How far apart two crystals are, or None if they do not match.
 
-        moyo's primitive cells are compared where they have as many atoms; otherwise one of them
-        may have hidden its translations behind noise, and pymatgen's, which is more lenient and
-        far slower, decides.
+        moyo's primitive cells are compared where they have as many atoms. Otherwise noise may have
+        hidden translations of the larger from moyo, and pymatgen's search, which is more lenient
+        and far slower, decides.
         """
-        same_size = known.cell.n_atoms == new.cell.n_atoms
-        one, other = (
+        pair = (
             (_structure(known.cell), _structure(new.cell))
-            if same_size
-            else (_pymatgen_primitive(known.crystal), _pymatgen_primitive(new.crystal))
+            if known.cell.n_atoms == new.cell.n_atoms
+            else _alike_primitives(known.cell, new.cell)
         )
-        if len(one) != len(other):
+        if pair is None:
             return None
+        one, other = pair
         if not self._matcher.fit(one, other, skip_structure_reduction=True):
             return None
         distance = self._matcher.get_rms_dist(one, other)
@@ -104,6 +104,18 @@ def _structure(cell: Crystal) -> Structure:
     return cell.to_pymatgen()
 
 
+def _alike_primitives(one: Crystal, other: Crystal) -> tuple[Structure, Structure] | None:
+    """Both cells as pymatgen reduces them, if they come out with as many atoms.
+
+    The larger goes first: if it stays above the size of the smaller, that one need not be reduced.
+    """
+    smaller, larger = sorted((one, other), key=lambda cell: cell.n_atoms)
+    if len(_pymatgen_primitive(larger)) > smaller.n_atoms:
+        return None
+    pair = _pymatgen_primitive(one), _pymatgen_primitive(other)
+    return pair if len(pair[0]) == len(pair[1]) else None
+
+
 @lru_cache(_REMEMBERED)
-def _pymatgen_primitive(crystal: Crystal) -> Structure:
-    return crystal.to_pymatgen().get_primitive_structure().get_reduced_structure("niggli")
+def _pymatgen_primitive(cell: Crystal) -> Structure:
+    return cell.to_pymatgen().get_primitive_structure().get_reduced_structure("niggli")
