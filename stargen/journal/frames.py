@@ -87,16 +87,31 @@ def synced_beyond(fd: int, offset: int) -> bool:
 
     A bad frame there is damage then; without such a mark it is the torn end of the last group.
     """
-    return any(mark.synced > offset for mark in _marks(fd, offset))
+    return any(mark.synced > offset for mark in _marks(fd, offset, os.fstat(fd).st_size))
 
 
-def _marks(fd: int, offset: int) -> Iterator[Mark]:
-    """Every whole mark from `offset` on, found by its magic, whatever lies between."""
-    size = os.fstat(fd).st_size
-    while offset < size:
-        chunk = pread_all(fd, CHUNK + MARK_SIZE, offset)
+def mark_before(fd: int, end: int, position: int) -> Mark | None:
+    """A mark not far before the frame that follows record `position`, found by bisection.
+
+    None if there is no mark between the first frames and `end` that lies before it.
+    """
+    found, low, high = None, 0, end
+    while high - low > CHUNK:
+        middle = (low + high) // 2
+        mark = next(_marks(fd, middle, high), None)
+        if mark is None or mark.before > position:
+            high = middle
+        else:
+            found, low = mark, max(mark.offset, middle)
+    return found
+
+
+def _marks(fd: int, offset: int, end: int) -> Iterator[Mark]:
+    """Every whole mark whose magic stands in [offset, end), whatever lies between."""
+    while offset < end:
+        chunk = pread_all(fd, min(CHUNK, end - offset) + MARK_SIZE, offset)
         at = chunk.find(MARK_MAGIC)
-        while 0 <= at < CHUNK:
+        while 0 <= at < min(CHUNK, end - offset):
             mark = _mark_at(fd, offset + at - MARK_MAGIC_AT)
             if mark is not None:
                 yield mark

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stargen.errors import JournalCorrupt, JournalError
 from stargen.files import pread_all
-from stargen.journal.frames import FrameWalk, synced_beyond
+from stargen.journal.frames import FrameWalk, mark_before, synced_beyond
 from stargen.journal.framing import HEADER_SIZE, RECORD, SegmentHeader
 from stargen.journal.segments import opened, read_chain, read_header, segment_path
 from stargen.model import Location
@@ -71,7 +71,16 @@ class RecordReader:
             for header in headers:
                 if header.before <= self.position:
                     self._segment, self._count = header.segment, header.before
+            if self._segment:
+                self._approach()
         return self._segment > 0
+
+    def _approach(self) -> None:
+        """Leap over most of what is known already."""
+        with opened(segment_path(self.folder, self._segment)) as fd:
+            mark = mark_before(fd, self._extent()[1], self.position)
+        if mark is not None and mark.before >= self._count:
+            self._offset, self._count = mark.offset, mark.before
 
     def _extent(self) -> tuple[SegmentHeader | None, int]:
         """The header of the next segment, if there is one, and where this one ends so far."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stargen.journal import frames
-from stargen.journal.frames import FrameWalk, synced_beyond
+from stargen.journal.frames import FrameWalk, mark_before, synced_beyond
 from stargen.journal.framing import (
     HEAD_SIZE,
     MARK,
@@ -107,3 +107,21 @@ def test_a_mark_that_is_damaged_or_out_of_place_proves_nothing(fd: int):
     bad[-1] ^= 1
     os.pwrite(fd, b"x" * 100 + bytes(bad) + encode_mark(Mark(100, 80, 1)), 0)
     assert not synced_beyond(fd, 0)
+
+
+@pytest.mark.parametrize("chunk", [1, 60, 200, frames.CHUNK])
+def test_a_mark_before_a_position_is_found_by_bisection(
+    fd: int, monkeypatch: pytest.MonkeyPatch, chunk: int
+):
+    monkeypatch.setattr(frames, "CHUNK", chunk)
+    data = b""
+    for before in range(0, 400, 10):
+        data += encode_mark(Mark(len(data), 0, before)) + b"x" * (before % 70)
+    os.pwrite(fd, data, 0)
+    for position in range(400):
+        mark = mark_before(fd, len(data), position)
+        if chunk < 200 and position >= 30:
+            assert mark is not None
+            assert position - 20 < mark.before <= position
+        assert mark is None or mark.before <= position
+    assert mark_before(fd, 0, 5) is None

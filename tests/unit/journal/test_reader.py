@@ -7,7 +7,7 @@ import pytest
 from support.journals import journal_in, names, write
 
 from stargen.errors import JournalCorrupt, JournalError
-from stargen.journal import RecordReader, read_entry, read_records
+from stargen.journal import RecordReader, frames, read_entry, read_records
 from stargen.journal.framing import RECORD, encode_header, frame_head
 from stargen.journal.segments import read_header, segment_path
 from stargen.model import Location
@@ -49,6 +49,25 @@ def test_a_reader_goes_on_where_it_was(folder: Path):
         found += reader.read(until)
     assert found == NUMBERED[3:]
     assert reader.position == 40
+
+
+@pytest.mark.parametrize("after", range(0, 41, 3))
+def test_a_late_reader_leaps_over_what_is_known(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, after: int
+):
+    monkeypatch.setattr(frames, "CHUNK", 100)
+    walked = []
+    walk = frames.FrameWalk.__iter__
+
+    def counts(self: frames.FrameWalk):
+        for kind, offset, body in walk(self):
+            walked.append(body)
+            yield kind, offset, body
+
+    monkeypatch.setattr(frames.FrameWalk, "__iter__", counts)
+    assert list(read_records(folder, after)) == NUMBERED[after:]
+    known = [body for body in walked if body in RECORDS[:after]]
+    assert len(known) <= 3
 
 
 def test_an_empty_folder_has_no_records(tmp_path: Path):
