@@ -11,6 +11,7 @@ from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import EndCampaign
 from stargen.scheduling.jobs import JobState
 from stargen.scheduling.placing import Placer
+from stargen.scheduling.policy import POLICY
 
 
 class Ending:
@@ -79,7 +80,9 @@ class Ending:
                 self.desk.command(EndCampaign("stopped", self.desk.stopping))
             return
         held = [job for job in self.state.jobs if job.held is not None]
-        if not held or self._running() or self.desk.unrouted:
+        if not any(job.held_by == POLICY for job in held):
+            return  # nothing is held, or by people only, who may release it any time
+        if self._running() or self.desk.unrouted:
             return
         if not self._others_can_go_on():
             names = ", ".join(f"{job.plan.name} ({job.held})" for job in held)

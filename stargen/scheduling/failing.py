@@ -56,7 +56,7 @@ class Failing:
         if decision.verdict == "quarantine":
             self.quarantine(job, task, f"{fault.signature}: {fault.message}")
         elif decision.verdict == "stop":
-            self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, "policy"))
+            self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, policy.POLICY))
 
     def quarantine(self, job: JobState, task: Task, reason: str) -> None:
         where = task.pinned
@@ -72,7 +72,7 @@ class Failing:
         health.ended(True)
         if health.failing and job.held is None:
             text = f"candidate after candidate fails, last: {reason}"
-            self.desk.commit(JobHeld(self.desk.at, job.index, text, "policy"))
+            self.desk.commit(JobHeld(self.desk.at, job.index, text, policy.POLICY))
             self.desk.commit(Alerted(self.desk.at, f"job {job.plan.name} is held: {text}"))
 
     def blame_node(self, job: JobState, name: str) -> None:

@@ -130,6 +130,7 @@ class JobState:
         self.next_ordinal = 0
         self.pace = Pace()
         self.held: str | None = None
+        self.held_by = ""
         self.closed: str | None = None
         self.finished = 0
         self.dropped: dict[str, int] = {}
@@ -254,7 +255,7 @@ class JobState:
             "pace": [
                 self.pace.candidate_s, self.pace.task_s, self.pace.spread_s, self.pace.fan_out
             ],
-            "held": self.held,
+            "held": [self.held, self.held_by],
             "closed": self.closed,
             "finished": self.finished,
             "dropped": self.dropped,
@@ -289,7 +290,7 @@ class JobState:
         self.next_ordinal = state["next"]
         pace = self.pace
         pace.candidate_s, pace.task_s, pace.spread_s, pace.fan_out = state["pace"]
-        self.held, self.closed = state["held"], state["closed"]
+        (self.held, self.held_by), self.closed = state["held"], state["closed"]
         self.finished, self.dropped = state["finished"], state["dropped"]
         self.failures = state["failures"]
         self.quarantined = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stargen.records import EpochStarted, Record
+from stargen.records import EpochStarted, JobReleased, Record
 from stargen.scheduling.asking import Asking
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.ending import Ending
@@ -36,6 +36,7 @@ from stargen.scheduling.intake import Intake
 from stargen.scheduling.jobs import JobState
 from stargen.scheduling.placing import Placer
 from stargen.scheduling.plan import Plan
+from stargen.scheduling.policy import POLICY
 from stargen.scheduling.standing import Patience, Standing
 from stargen.scheduling.state import CampaignState
 
@@ -69,9 +70,17 @@ class Scheduler:
         }
 
     def start(self, at: float, host: str, pid: int, version: str) -> Step:
-        """A new master's first step: its epoch, and what the journal left undone."""
+        """A new master's first step: its epoch, and what the journal left undone.
+
+        If the campaign had come to rest because the policy held jobs, starting it again lets them
+        go on; what a person held stays held.
+        """
         desk = self._desk
         desk.begin(at)
+        if self.state.ended is not None and self.state.ended.state == "held":
+            for job in self.state.jobs:
+                if job.held is not None and job.held_by == POLICY:
+                    desk.commit(JobReleased(at, job.index, "up"))
         desk.commit(EpochStarted(at, self.state.epoch + 1, host, pid, version))
         for job in self.state.jobs:
             desk.wake(job)

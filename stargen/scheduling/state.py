@@ -301,10 +301,11 @@ class CampaignState:
     # --- jobs and the campaign ------------------------------------------------------------------
 
     def _job_held(self, record: JobHeld) -> None:
-        self.jobs[record.job].held = record.reason
+        job = self.jobs[record.job]
+        job.held, job.held_by = record.reason, record.by
 
     def _job_released(self, record: JobReleased) -> None:
-        self.jobs[record.job].held = None
+        self.jobs[record.job].held, self.ended = None, None
 
     def _job_closed(self, record: JobClosed) -> None:
         job = self.jobs[record.job]

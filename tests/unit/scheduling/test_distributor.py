@@ -1,0 +1,65 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stargen.model import Resources
+from stargen.scheduling.distributor import PREFILL_MAX, Distributor
+
+NODE = Resources(cores=8, gpus=2.0, memory_gib=32.0, io=2, custom=(("licence", 3.0),))
+REQUESTS = [
+    Resources(cores=1),
+    Resources(cores=4, memory_gib=10.0),
+    Resources(cores=1, gpus=0.5),
+    Resources(cores=1, io=1),
+    Resources(cores=1, custom=(("licence", 1.0),)),
+]
+
+
+def test_what_fits_is_the_scarcest_resource():
+    d = Distributor(NODE)
+    assert [d.fits(r) for r in REQUESTS] == [8, 2, 4, 2, 3]
+    assert d.fits(Resources(cores=9)) == 0
+    assert d.slots(Resources(cores=1, custom=(("other", 1.0),))) == 0
+
+
+def test_a_task_sent_ahead_takes_over_when_a_running_one_ends():
+    d = Distributor(Resources(cores=2))
+    one = Resources(cores=1)
+    d.take(0, [0, 1, 2, 3], one)
+    assert (d.fits(one), d.prefilled(one)) == (0, 2)
+    d.release(0, [0], one)
+    assert (d.fits(one), d.prefilled(one)) == (0, 1)
+    d.release(0, [1, 2], one)
+    assert (d.fits(one), d.prefilled(one)) == (1, 0)
+    d.check()
+
+
+def test_only_short_tasks_are_sent_ahead_and_not_without_bound():
+    d = Distributor(Resources(cores=2))
+    one = Resources(cores=1)
+    assert d.room(one, None) == 2
+    assert d.room(one, 10.0) == 2
+    assert d.room(one, 0.05) == 2 + 2 * 5
+    assert d.room(one, 0.0) == 2 + 2 * PREFILL_MAX
+
+
+def test_releasing_twice_changes_nothing():
+    d = Distributor(Resources(cores=2))
+    d.take(0, [5], Resources(cores=1))
+    d.release(0, [5], Resources(cores=1))
+    d.release(0, [5], Resources(cores=1))
+    assert d.idle
+    d.check()
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=60))
+def test_the_account_always_adds_up_and_never_overcommits(moves):
+    d = Distributor(NODE)
+    held: list[tuple[int, int]] = []
+    for ordinal, (which, take) in enumerate(moves):
+        if take or not held:
+            d.take(which, [ordinal], REQUESTS[which])
+            held.append((which, ordinal))
+        else:
+            which, ordinal = held.pop(ordinal % len(held))
+            d.release(which, [ordinal], REQUESTS[which])
+        d.check()
