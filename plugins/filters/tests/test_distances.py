@@ -37,7 +37,7 @@ def brute_force(crystal, reach):
     return np.linalg.norm(gaps @ crystal.lattice, axis=3), shifts
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(crystals().filter(solid))
 def test_shortest_distance_is_that_of_pymatgens_neighbour_list(crystal):
     distance = shortest_distance(crystal)
@@ -47,7 +47,7 @@ def test_shortest_distance_is_that_of_pymatgens_neighbour_list(crystal):
     assert found.min(initial=np.inf) == pytest.approx(distance, abs=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(crystals(max_atoms=4).filter(solid), st.integers(1, 6))
 def test_neighbours_are_those_of_pymatgens_neighbour_list(crystal, k):
     distances, amounts = neighbour_distances(crystal, k)

@@ -57,3 +57,25 @@ def test_every_prototype_passes(run, prototypes):
 def test_checks_its_bounds(tmp_path):
     assert not list(geometry.check(geometry.params(), tmp_path))
     assert list(geometry.check(geometry.params(min_density_g_cm3=30.0), tmp_path))
+
+
+def test_hardly_a_real_crystal_is_dropped(run, shared_data):
+    with np.load(shared_data / "crystals_le20.npz") as data:
+        rows = {name: data[name] for name in ("cell", "offset", "frac_coords", "atomic_numbers")}
+    candidates = []
+    for i in range(0, len(rows["cell"]), 10):
+        atoms = slice(*rows["offset"][i : i + 2])
+        lattice = cell_vectors(*rows["cell"][i])
+        crystal = Crystal.of(lattice, rows["frac_coords"][atoms], rows["atomic_numbers"][atoms])
+        candidates.append(Candidate(str(i), crystal))
+    kept, drops = run(geometry, candidates)
+    assert len(kept) > 2000
+    assert not drops
+
+
+def cell_vectors(a, b, c, *angles_deg):
+    alpha, beta, gamma = np.cos(np.radians(angles_deg))
+    sine = np.sqrt(1 - gamma**2)
+    x = (alpha - beta * gamma) / sine
+    rows = [[1, 0, 0], [gamma, sine, 0], [beta, x, np.sqrt(1 - beta**2 - x**2)]]
+    return np.array(rows) * [[a], [b], [c]]

@@ -262,3 +262,14 @@ def test_says_before_the_start_what_is_missing(tmp_path, opened):
     assert not problems(".")
     with pytest.raises(UserTaskError, match="names no file"):
         opened(read, path="gone.cif")
+
+
+def test_reads_a_published_set(make, shared_data):
+    columns = ("reduced_formula", "n_atoms", "band_gap")
+    path = str(shared_data / "mp20_subset.csv.gz")
+    born, drops, _ = make(read, range(300, 500), path=path, columns=columns)
+    assert not drops
+    for candidate in born:
+        assert candidate.crystal.formula == candidate.properties["reduced_formula"]
+        assert candidate.crystal.n_atoms == candidate.properties["n_atoms"]
+        assert candidate.properties["band_gap"] >= 0
