@@ -64,6 +64,18 @@ class CampaignFolder:
         if not self.campaign_file.is_file() or self.campaign_file.read_text("utf-8") != text:
             write_atomically(self.campaign_file, text.encode())
 
+    def keep_origin(self, folder: Path) -> None:
+        """Remember where the campaign file lies: relative paths in it begin there."""
+        write_atomically(self.run / "origin", os.fsencode(folder.resolve()))
+
+    @property
+    def origin(self) -> Path | None:
+        """Where the campaign file lies; None if nobody has said."""
+        try:
+            return Path(os.fsdecode((self.run / "origin").read_bytes()))
+        except FileNotFoundError:
+            return None
+
     def filesystem(self) -> Filesystem:
         """What the folder lies on; if it is a network, no lock or shared memory is relied on."""
         return filesystem_of(self.root)

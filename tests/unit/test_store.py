@@ -98,3 +98,11 @@ def test_too_long_a_base_is_refused_by_name(tmp_path: Path):
 def test_too_long_a_socket_name_is_a_bug(tmp_path: Path):
     with pytest.raises(ValueError, match="at most 24 bytes"):
         CampaignFolder(tmp_path).socket("x" * 25)
+
+
+def test_a_campaign_remembers_where_its_file_lies(tmp_path: Path):
+    folder = CampaignFolder(tmp_path / "campaigns" / "a")
+    folder.prepare()
+    assert folder.origin is None
+    folder.keep_origin(tmp_path / "campaigns" / ".." / "science")
+    assert folder.origin == tmp_path / "science"

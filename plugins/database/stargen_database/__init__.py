@@ -1,0 +1,1 @@
+"""The result database: schema, sink, queries, exports and the commands `stargen db ...`."""

@@ -1,0 +1,297 @@
+"""`stargen db`: look into a result database."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from stargen.cli.places import Campaign, find_folder
+from stargen.cli.words import AsJson, count, show_json, show_table
+from stargen.errors import UserError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from sqlalchemy.engine import URL
+
+    from stargen.crystal import Scalar
+    from stargen_database.queries import Found
+
+app = typer.Typer(no_args_is_help=True, help="Query and export a result database.")
+
+Database = Annotated[
+    str | None,
+    typer.Option(
+        "--database", "-d", metavar="URL", help="sqlite:///file.db, or postgresql+psycopg://..."
+    ),
+]
+Filter = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[FILTER]",
+        help="""OPTIMADE filter: 'elements HAS ALL "Li","O" AND e_above_hull < 0.1'.""",
+        show_default=False,
+    ),
+]
+OrderBy = Annotated[
+    str | None,
+    typer.Option("--order-by", help="Smallest of this property first; -NAME: largest first."),
+]
+_ALWAYS = ("formula", "n_atoms", "spacegroup", "e_above_hull", "formation_energy_per_atom")
+
+
+@app.command()
+def query(
+    expression: Filter = None,
+    database: Database = None,
+    campaign: Campaign = None,
+    order_by: OrderBy = None,
+    limit: Annotated[int, typer.Option(help="At most so many; 0 for all.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the materials that match a filter."""
+    from stargen_database import queries
+
+    with _connected(database, campaign) as connection:
+        parsed = queries.parse_filter(connection, expression)
+        rows = list(
+            queries.find(connection, parsed, order_by=order_by, limit=limit if limit > 0 else None)
+        )
+        total = queries.count(connection, parsed)
+    if as_json:
+        show_json({"total": total, "materials": [row.plain() for row in rows]})
+        return
+    asked = sorted(parsed.names) if parsed else []
+    _show_rows(rows, [*asked, *([order_by.lstrip("-")] if order_by else [])])
+    typer.echo(f"{count(len(rows))} of {count(total)} materials")
+    references = {row.value("hull_reference") for row in rows if row.value("e_above_hull")}
+    for reference in sorted(str(one) for one in references - {None}):
+        typer.echo(f"e_above_hull is above: {reference}")
+
+
+@app.command()
+def show(
+    candidate_id: Annotated[str, typer.Argument(metavar="ID")],
+    database: Database = None,
+    campaign: Campaign = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all that is known of one material, its cell, atoms and provenance included."""
+    from stargen_database import queries
+
+    with _connected(database, campaign) as connection:
+        parsed = queries.parse_filter(connection, f"id = {_quoted(candidate_id)}")
+        pairs = list(queries.candidates(connection, parsed))
+    if not pairs:
+        raise UserError(
+            f"there is no material {candidate_id}", hint="`stargen db query` lists them"
+        )
+    if as_json:
+        show_json([_whole(found, candidate) for found, candidate in pairs])
+        return
+    for found, candidate in pairs:
+        for name, value in found.plain().items():
+            typer.echo(f"{name:28} {_cell(value)}")
+        typer.echo(str(candidate.crystal.to_pymatgen()))
+        for step in candidate.provenance:
+            seed = f" seed {step.seed}" if step.seed is not None else ""
+            typer.echo(f"{step.job}: {step.calculator} {step.version} {step.params_hash}{seed}")
+
+
+@app.command()
+def stats(database: Database = None, campaign: Campaign = None, as_json: AsJson = False) -> None:
+    """Show how many materials there are, where they ended and why, and the ranges of numbers."""
+    from stargen_database import queries
+
+    with _connected(database, campaign) as connection:
+        found = queries.statistics(connection)
+    if as_json:
+        show_json(found)
+        return
+    for each in found:
+        standing = ", ".join(f"{count(n)} {status}" for status, n in each["status"].items())
+        typer.secho(f"{each['campaign']}: {count(each['materials'])} materials", bold=True)
+        typer.echo(f"{standing}; as of {each['updated']}\n")
+        names = ("came_out", "dropped", "quarantined")
+        show_table(
+            ["job", ">came out", ">dropped", ">quarantined"],
+            [[row["job"], *(count(row[name]) for name in names)] for row in each["jobs"]],
+        )
+        typer.echo()
+        show_table(
+            [">n", "job", "step", "reason", "for example"],
+            [
+                [count(row["n"]), row["job"], row["step"], row["reason"], row["example_id"]]
+                for row in each["reasons"]
+            ],
+        )
+        typer.echo()
+        show_table(
+            ["property", ">n", ">least", ">mean", ">most"],
+            [
+                [name, count(row["n"]), *(_cell(row[part]) for part in ("least", "mean", "most"))]
+                for name, row in each["ranges"].items()
+            ],
+        )
+        elements = ", ".join(f"{el} {count(n)}" for el, n in each["elements"].items())
+        typer.echo(f"\nelements: {elements}")
+
+
+@app.command()
+def export(
+    expression: Filter = None,
+    form: Annotated[
+        Literal["cif", "extxyz", "json", "csv"], typer.Option("--format", help="What to write.")
+    ] = "json",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File; for cif also a folder, one file each. Else: printed."
+        ),
+    ] = None,
+    database: Database = None,
+    campaign: Campaign = None,
+    order_by: OrderBy = None,
+    limit: Annotated[int, typer.Option(help="At most so many; 0 for all.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was written as JSON.")
+    ] = False,
+) -> None:
+    """Write the materials that match a filter: structures with properties, or a table."""
+    from stargen_database import exports, queries
+
+    with _connected(database, campaign) as connection:
+        parsed = queries.parse_filter(connection, expression)
+        pairs = queries.candidates(
+            connection, parsed, order_by=order_by, limit=limit if limit > 0 else None
+        )
+        if output is None:
+            import sys
+
+            exports.FORMATS[form](pairs, sys.stdout, _property_names(connection))
+            return
+        if form == "cif" and (output.is_dir() or not output.suffix):
+            written = _write_folder(output, exports.cif_files(pairs))
+        else:
+            written = _write_file(output, exports.FORMATS[form], pairs, _property_names(connection))
+    if as_json:
+        show_json({"written": written, "to": str(output)})
+    else:
+        typer.echo(f"{count(written)} materials in {output}")
+
+
+def _write_file(path: Path, write: Any, pairs: Any, names: Sequence[str]) -> int:
+    """Whole or not at all: written beside, then renamed."""
+    beside = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            written = write(pairs, file, names)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return written
+
+
+def _write_folder(folder: Path, files: Iterator[tuple[str, str]]) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = 0
+    for name, text in files:
+        (folder / name).write_text(text, "utf-8")
+        written += 1
+    return written
+
+
+def _property_names(connection: sa.Connection) -> list[str]:
+    from stargen_database import queries
+
+    return sorted(queries.known_names(connection) - queries.NAMES_OF_ALL)
+
+
+@contextmanager
+def _connected(database: str | None, campaign: str | None) -> Iterator[sa.Connection]:
+    from stargen_database.engines import explained, open_reader
+
+    url = _locate(database, campaign)
+    engine = open_reader(url)
+    try:
+        with explained(url), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _locate(database: str | None, campaign: str | None) -> URL:
+    """The database that is meant; a relative file lies beside the campaign file."""
+    from stargen_database.engines import parse_url, sqlite_file
+
+    if database is not None:
+        return parse_url(database)
+    if campaign is not None and Path(campaign).suffix == ".toml" and Path(campaign).is_file():
+        file, base = Path(campaign), Path(campaign).parent
+    else:
+        folder = find_folder(campaign)
+        file, base = folder.campaign_file, folder.origin or Path()
+    try:
+        url = tomllib.loads(file.read_text("utf-8"))["campaign"].get("database")
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise UserError(f"cannot be read: {error}", file=file) from error
+    if url is None:
+        raise UserError(
+            "the campaign names no database", file=file, hint='database = "sqlite:///results.db"'
+        )
+    parsed = parse_url(url)
+    path = sqlite_file(parsed)
+    return parsed if path is None else parsed.set(database=str(base / path))
+
+
+def _show_rows(rows: Sequence[Found], more: Sequence[str]) -> None:
+    names = list(dict.fromkeys([*_ALWAYS, *more, "status"]))
+    names = [name for name in names if any(row.value(name) is not None for row in rows)]
+    if len({row.campaign for row in rows}) > 1:
+        names.insert(0, "campaign")
+    show_table(
+        ["id", *(f">{name}" if _is_number(rows, name) else name for name in names)],
+        [[row.id, *(_cell(row.value(name)) for name in names)] for row in rows],
+    )
+
+
+def _is_number(rows: Sequence[Found], name: str) -> bool:
+    return all(isinstance(row.value(name), int | float | None) for row in rows)
+
+
+def _cell(value: Scalar) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).upper()
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _whole(found: Found, candidate: Any) -> dict[str, Any]:
+    crystal = candidate.crystal
+    return {
+        **found.plain(),
+        "lattice": crystal.lattice.tolist(),
+        "frac_coords": crystal.frac_coords.tolist(),
+        "species": crystal.symbols,
+        "provenance": [
+            {
+                "job": step.job,
+                "calculator": step.calculator,
+                "version": step.version,
+                "params_hash": step.params_hash,
+                "seed": step.seed,
+            }
+            for step in candidate.provenance
+        ],
+    }
