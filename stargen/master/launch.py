@@ -175,6 +175,7 @@ class Wiring:
             compatible(_read(self.folder.campaign_file), written, begun)
         plan = self._plan(written, [job.name for job in status.jobs])
         self.folder.keep_campaign_file(plan.text)
+        self.folder.keep_origin(self.campaign_file.parent)
         return plan
 
     # --- the parts --------------------------------------------------------------------------------
