@@ -91,7 +91,7 @@ def _show_report(report: Report, folder: Path) -> None:
 
 
 def _short(value: object) -> str:
-    text = str(value)
+    text = " ".join(str(value).split())
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

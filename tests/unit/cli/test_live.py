@@ -1,0 +1,60 @@
+import copy
+import io
+
+import pytest
+from rich.console import Console
+
+from stargen.cli.live import Lines, Screen, render, view_of
+from stargen.cli.pictures import remembered
+
+
+@pytest.fixture
+def picture(campaign):
+    made = copy.deepcopy(remembered(campaign))
+    return made | {"state": "running", "reason": "", "now": 1010.0, "eta_s": 30.0}
+
+
+def drawn(picture, width):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(render("salts", picture))
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_picture_fits_the_terminal(picture, width):
+    text = drawn(picture, width)
+    assert "salts: running, 10 s, about 30 s left" in text
+    assert "odd 2" in text
+    assert "the disk is slow" in text
+    assert max(map(len, text.splitlines())) <= width
+    assert len(text.splitlines()) < 24
+
+
+def test_lines_tell_what_happens_once(picture, capsys):
+    lines = Lines("salts")
+    picture["events"] = [{"at": 1005.0, "text": "node local joined"}]
+    with lines:
+        lines.show(picture)
+        lines.show(picture | {"now": 1011.0})
+        event = {"at": 1012.0, "text": "make is done"}
+        lines.show(picture | {"now": 1012.5, "events": [*picture["events"], event]})
+        lines.show(picture | {"now": 1021.0})
+    out = capsys.readouterr().out.splitlines()
+    assert [line[9:] for line in out if "salts:" not in line] == [
+        "node local joined",
+        "make is done",
+    ]
+    assert sum("salts: running" in line for line in out) == 2
+    assert "make 20 in, 17 out at" in out[1]
+
+
+def test_lines_are_for_logs_and_screens_for_terminals(monkeypatch):
+    assert isinstance(view_of("salts"), Lines)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert isinstance(view_of("salts"), Screen)
+
+
+def test_a_screen_can_be_shown_and_left(picture):
+    with Screen("salts") as screen:
+        screen.show(picture)
+    screen.show(picture)

@@ -1,0 +1,71 @@
+import copy
+
+import pytest
+
+from stargen.cli.pictures import remembered
+from stargen.cli.tables import failure_lines, funnel_rows, headline, job_rows, notes
+
+
+@pytest.fixture
+def picture(campaign):
+    return copy.deepcopy(remembered(campaign)) | {"state": "running", "reason": ""}
+
+
+def test_the_headline_says_how_far_it_is(picture):
+    picture |= {"now": 1030.0, "eta_s": 90.0}
+    head = headline("salts", picture)
+    assert head.text == "salts: running, 30 s, about 1 min 30 s left, 1 of 1 nodes ready"
+    assert head.share == pytest.approx(0.25)
+    picture["eta_s"] = None
+    assert headline("salts", picture).share is None
+    assert "time left unknown" in headline("salts", picture).text
+
+
+def test_what_ended_says_how_long_it_took(picture):
+    picture |= {"state": "held", "reason": "target unreachable", "at": 1100.0, "now": 9999.0}
+    assert headline("salts", picture).text == "salts: held (target unreachable), 1 min 40 s"
+
+
+def test_rare_reasons_are_counted_together(picture):
+    job = picture["jobs"][0]
+    job["dropped"] = {"a": 9, "b": 5, "c": 3, "d": 2, "": 1}
+    job["quarantined"] = 4
+    assert job_rows(picture)[0][-1] == "a 9, b 5, c 3, others 3, quarantined 4"
+    assert funnel_rows(picture)[0][-1] == "a 9, b 5, c 3, d 2, no reason 1, quarantined 4"
+
+
+def test_a_select_says_how_many_it_left(picture):
+    picture["jobs"][2] |= {"in": 17, "out": 3}
+    assert funnel_rows(picture)[2] == ["few", "17", "3", "not selected 14"]
+
+
+def test_states_of_jobs(picture):
+    assert [row[6] for row in job_rows(picture)] == ["running", "waiting", "waiting"]
+    picture["jobs"][0]["state"] = "done"
+    picture["jobs"][1]["state"] = "held"
+    assert [row[6] for row in job_rows(picture)] == ["done", "held", "waiting"]
+
+
+def test_notes_tell_what_needs_a_person(picture):
+    picture["jobs"][1]["held"] = "too many failures"
+    picture["nodes"][0] |= {"state": "suspended", "reason": "5 failures in a row"}
+    picture["sinks"] = [
+        {"url": "sqlite:///a", "problem": "locked", "missing": 0},
+        {"url": "sqlite:///b", "problem": "", "missing": 1200},
+        {"url": "sqlite:///c", "problem": "", "missing": 0},
+    ]
+    picture["journal"] = {"full": True}
+    told = list(notes(picture))
+    assert told[:4] == [
+        "pass is held: too many failures",
+        "node local is suspended: 5 failures in a row",
+        "sqlite:///a: locked",
+        "sqlite:///b: 1,200 records behind",
+    ]
+    assert "disk is full" in told[4]
+    assert told[5].endswith("the disk is slow")
+
+
+def test_failures_end_with_their_last_output(picture):
+    group = picture["failures"][0] | {"detail": "one\ntwo"}
+    assert list(failure_lines([group]))[1:] == ["    pass/0: boom", "    | one", "    | two"]
