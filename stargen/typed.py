@@ -124,6 +124,8 @@ class Reader:
         if origin is Annotated:
             return self._bounded(hint, value, path)
         if origin in (Union, UnionType):
+            if value is None and NoneType in get_args(hint):
+                return None  # TOML cannot say it, what comes over a link can
             return self._union(_members(hint), value, path)
         if not _accepts(hint, value):
             self._wrong_type((hint,), value, path)

@@ -153,6 +153,12 @@ def test_keys_of_others_are_left_alone():
     assert not reader.problems
 
 
+def test_none_is_read_where_it_is_allowed():
+    reader = Reader(Document(""))
+    assert reader.table(Outer, {"inner": None, "name": "a"}) == Outer("a")
+    assert reader.table(Outer, {"name": None}) is None
+
+
 def test_suggestions():
     assert near("relx", ["relax", "static"]) == "did you mean relax?"
     assert near("zzz", ["relax"]) is None
