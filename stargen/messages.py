@@ -187,10 +187,14 @@ class CancelTasks:
 @messages.add(7)
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """Give back up to `count` tasks of `job` that have not started, the latest first."""
+    """Give back up to `count` tasks of `job` that have not started, the latest first.
+
+    `slot`: between agent and worker, on which grant they wait.
+    """
 
     job: int
     count: int
+    slot: int = 0
 
 
 @messages.add(8)

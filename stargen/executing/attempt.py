@@ -1,0 +1,195 @@
+"""One try at a task as its worker sees it, and the Context that a calculator gets of it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from stargen.calculators.context import BaseContext
+from stargen.calculators.steps import Batch
+from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_entry
+from stargen.errors import BadResult, StargenError
+from stargen.executing.checkpoints import Progress
+from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
+
+LONG_TASK_S = 10.0
+"""A task that has run this long is worth a checkpoint after each of its steps."""
+
+_MOST_RESULT_BYTES = 512 * 1024 * 1024
+_PROGRESS_S = 1.0
+_LISTEN_S = 0.1
+
+
+class Stopped(StargenError):
+    """The attempt was asked to stop, and did; what it had is saved."""
+
+
+class Attempt:
+    """What belongs to one try at a task while it runs.
+
+    Parameters
+    ----------
+    ref : its name
+    folder : its scratch folder, not made yet
+    state : the checkpoint of an earlier attempt, if there is one
+    say : sends a message to the agent
+    listen : reads what the agent has sent meanwhile; may call `stop`
+    """
+
+    __slots__ = (
+        "_folder",
+        "_listen",
+        "_listened_at",
+        "_made",
+        "_passed",
+        "_said_at",
+        "_say",
+        "began",
+        "ref",
+        "start",
+        "state",
+        "stopping",
+    )
+
+    def __init__(
+        self,
+        ref: AttemptRef,
+        *,
+        folder: Path,
+        state: bytes | None,
+        say: Callable[[Message], None],
+        listen: Callable[[], None],
+    ) -> None:
+        self.ref = ref
+        self.began = time.monotonic()
+        self.stopping = False
+        self.start = (Progress.decode(state) if state is not None else None) or Progress()
+        self.state = self.start.state
+        self._passed: Batch | None = None
+        self._folder = folder
+        self._made = False
+        self._say = say
+        self._listen = listen
+        self._listened_at = self._said_at = self.began
+
+    @property
+    def folder(self) -> Path:
+        """Its scratch folder, made now if need be."""
+        if not self._made:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._made = True
+        return self._folder
+
+    @property
+    def has_folder(self) -> bool:
+        return self._made
+
+    def clean(self) -> None:
+        """Remove the scratch folder if it was made."""
+        if self._made:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stop_requested(self) -> bool:
+        """Whether to save and return; looks at the link now and then."""
+        now = time.monotonic()
+        if not self.stopping and now - self._listened_at >= _LISTEN_S:
+            self._listened_at = now
+            self._listen()
+        return self.stopping
+
+    def advance(self, done: float, total: float) -> None:
+        """Tell the agent how far it is, about once a second."""
+        now = time.monotonic()
+        if now - self._said_at >= _PROGRESS_S:
+            self._said_at = now
+            self._say(Advanced(self.ref.n, done, total, self.ref.epoch))
+
+    def batch(self, entries: list[bytes], ordinals: range) -> Batch:
+        """Where to begin: the given input, or where an earlier attempt left off."""
+        start = self.start
+        if start.entries is None:
+            return Batch([decode_entry(entry) for entry in entries], ordinals)
+        return Batch(
+            [decode_entry(entry) for entry in start.entries],
+            drops=decode_drops(start.drops),
+            end_of_source=start.end_of_source,
+            done=start.done,
+        )
+
+    def result(self, batch: Batch) -> TaskDone:
+        """What the task has come to, for the master.
+
+        Raises
+        ------
+        BadResult : it cannot be written, or is too large to send
+        """
+        ref = self.ref
+        entries = [encode_entry(candidate) for candidate in batch.candidates]
+        if sum(map(len, entries)) > _MOST_RESULT_BYTES:
+            raise BadResult(f"a result of more than {_MOST_RESULT_BYTES // 2**20} MiB")
+        counts: dict[str, int] = {}
+        for drop in batch.drops:
+            counts[drop.reason] = counts.get(drop.reason, 0) + 1
+        drops = encode_drops(batch.drops) if batch.drops else b""
+        seconds = time.monotonic() - self.began
+        end = batch.end_of_source
+        return TaskDone(ref.ordinal, ref.epoch, ref.n, seconds, entries, drops, counts, end)
+
+    def keep(self, state: bytes) -> None:
+        """Keep the current step's state."""
+        self.state = state
+        self._save()
+
+    def after_step(self, batch: Batch) -> None:
+        """Between two steps: keep what is done if that is worth it, and stop if asked to.
+
+        Raises
+        ------
+        Stopped : the agent asked to
+        """
+        self._passed = replace(batch, drops=list(batch.drops))
+        self.state = None
+        stop = self.stop_requested()
+        if stop or time.monotonic() - self.began >= LONG_TASK_S:
+            self._save()
+        if stop:
+            raise Stopped("asked to stop")
+
+    def _save(self) -> None:
+        passed = self._passed
+        progress = self.start
+        if passed is not None:
+            progress = Progress(
+                passed.done,
+                [encode_entry(candidate) for candidate in passed.candidates],
+                encode_drops(passed.drops) if passed.drops else b"",
+                passed.end_of_source,
+            )
+        progress = progress._replace(state=self.state)
+        self._say(Checkpointed(self.ref.job, self.ref.ordinal, progress.encode()))
+
+
+class TaskContext(BaseContext):
+    """A Context on a node: the shared part, and what the attempt at hand offers."""
+
+    attempt: Attempt
+
+    @property
+    def folder(self) -> Path:
+        return self.attempt.folder
+
+    @property
+    def stop_requested(self) -> bool:
+        return self.attempt.stop_requested()
+
+    def progress(self, done: float, total: float) -> None:
+        self.attempt.advance(done, total)
+
+    def checkpoint(self, state: bytes) -> None:
+        self.attempt.keep(state)
+
+    def resume(self) -> bytes | None:
+        return self.attempt.state

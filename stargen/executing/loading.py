@@ -1,0 +1,110 @@
+"""A job's calculators, loaded into this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from stargen.calculators.contract import Program
+from stargen.calculators.registry import Registry, make
+from stargen.calculators.steps import LoadedStep
+from stargen.executing.attempt import Attempt, TaskContext
+from stargen.messages import DefineJob, StepDef
+from stargen.model import Chemistry, Resources, Shape
+from stargen.toml import Document
+from stargen.typed import Reader
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class LoadedJob:
+    """The steps of one job, opened on first use and closed once."""
+
+    def __init__(self, job: DefineJob) -> None:
+        self.job = job
+        self.is_source = job.shape == Shape.SOURCE
+        self.is_keyed = job.shape == Shape.KEYED
+        self._steps: list[LoadedStep] = []
+        self._contexts: list[TaskContext] = []
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._steps)
+
+    def open(self, attempt: Attempt, resources: Resources, devices: tuple[int, ...]) -> None:
+        """Import, make and open the calculators, for the first attempt that needs them.
+
+        Raises
+        ------
+        UserError : a calculator is missing, cannot be imported, or its parameters do not fit
+        Exception : whatever a calculator raises on opening
+        """
+        try:
+            for step in self.job.steps:
+                context = self._context(step)
+                self._contexts.append(context)
+                self.enter(attempt, resources, devices)
+                self._steps.append(_load(step, context))
+        except BaseException:
+            self.close()
+            raise
+
+    def enter(
+        self, attempt: Attempt, resources: Resources, devices: tuple[int, ...]
+    ) -> list[LoadedStep]:
+        """The steps, whose contexts from here on speak of this attempt and its grant."""
+        for context in self._contexts:
+            context.attempt = attempt
+            context.resources = resources
+            context.devices = devices
+        return self._steps
+
+    def close(self) -> None:
+        """Let every calculator go; an error of one does not keep the others."""
+        steps, self._steps, self._contexts = self._steps, [], []
+        for step in reversed(steps):
+            if isinstance(step.calculator, Program):
+                continue
+            try:
+                step.calculator.close()
+            except Exception:
+                log.exception("%s did not close", step.info.name)
+
+    def _context(self, step: StepDef) -> TaskContext:
+        job = self.job
+        return TaskContext(
+            job=job.name,
+            use=step.use,
+            params=_read(_registry().calculator(step.use).params, step.params),
+            seed=job.seed,
+            chemistry=_read(Chemistry, job.chemistry),
+            input_folder=Path(job.input_folder),
+        )
+
+
+def _load(step: StepDef, context: TaskContext) -> LoadedStep:
+    info = _registry().calculator(step.use)
+    calculator = make(info)
+    if not isinstance(calculator, Program):
+        calculator.open(context)
+    version = _registry().find("calculators", step.use).version
+    return LoadedStep(info, version, calculator, context)
+
+
+def _read(cls: type[T], table: Mapping[str, Any]) -> T:
+    """The dataclass from plain values; UserError if they do not fit."""
+    reader = Reader(Document(""))
+    value = reader.table(cls, table)
+    reader.finish()
+    assert value is not None
+    return value
+
+
+@cache
+def _registry() -> Registry:
+    return Registry.installed()

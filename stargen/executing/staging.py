@@ -1,0 +1,94 @@
+"""Staging: the scratch folders of tasks on a node, and files packed to be carried elsewhere.
+
+``scratch = "none"`` puts a task's folder beside the campaign, ``"local"`` on the node's own disk,
+``"ram"`` on its RAM disk. All folders of one agent lie below one place per kind, so that what a
+killed agent left there is found and removed by its successor.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+from pathlib import Path
+
+from stargen.messages import AttemptRef
+from stargen.model import Scratch
+
+_RAM_DISK = Path("/dev/shm")
+_FASTEST = 1
+
+
+class ScratchSpace:
+    """The places of one agent.
+
+    Parameters
+    ----------
+    agent_id : names its folders
+    shared : the campaign's own scratch folder
+    local : on a disk of this node; the folder for temporary files by default
+    ram : on a RAM disk; `local` stands in where the node has none
+    """
+
+    def __init__(
+        self, agent_id: str, shared: Path, local: Path | None = None, ram: Path = _RAM_DISK
+    ) -> None:
+        name = f"stargen-{os.getuid()}-{agent_id}"
+        local = local or Path(tempfile.gettempdir())
+        self._places: dict[Scratch, Path] = {
+            "none": shared / agent_id,
+            "local": local / name,
+            "ram": (ram if os.access(ram, os.W_OK) else local) / name,
+        }
+
+    def place(self, kind: Scratch) -> Path:
+        """Where task folders of that kind lie; made, for this user alone."""
+        place = self._places[kind]
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return place
+
+    def clear(self) -> None:
+        """Remove everything, also what an agent of the same id left behind."""
+        for place in set(self._places.values()):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def task_folder(place: Path, job: str, ref: AttemptRef) -> Path:
+    """The folder of one attempt."""
+    return place / f"{job}-{ref.ordinal}-{ref.epoch}.{ref.n}"
+
+
+def bytes_in(folder: Path) -> int:
+    """How much the files below a folder take on the disk."""
+    total = 0
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(root, name))  # noqa: PTH118 - thousands of names
+            except OSError:
+                continue
+            if stat.S_ISREG(status.st_mode):
+                total += status.st_blocks * 512
+    return total
+
+
+def pack_folder(folder: Path, archive: Path) -> None:
+    """Put a folder's files into one archive, which is there whole or not at all."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    beside = archive.with_name(f"{archive.name}.{os.getpid()}.tmp")
+    try:
+        with tarfile.open(beside, "w:gz", compresslevel=_FASTEST) as tar:
+            tar.add(folder, arcname=".")
+        beside.replace(archive)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def unpack_folder(archive: Path, folder: Path) -> None:
+    """The inverse of `pack_folder`."""
+    with tarfile.open(archive) as tar:
+        if hasattr(tarfile, "data_filter"):  # Python 3.11.4; the archive is our own in any case
+            tar.extraction_filter = tarfile.data_filter
+        tar.extractall(folder)
