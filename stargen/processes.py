@@ -76,6 +76,16 @@ def marked_members(mark: str) -> list[int]:
     return [p.pid for p in processes() if p.pid != me and _bears(p.pid, wanted)]
 
 
+def marked_attempts(mark: str) -> dict[int, str]:
+    """{process: its ATTEMPT_MARK} of the external programs, and theirs, of the agent `mark`."""
+    found: dict[int, str] = {}
+    for pid in marked_members(mark):
+        attempt = _value(pid, f"{ATTEMPT_MARK}=".encode())
+        if attempt is not None:
+            found[pid] = attempt
+    return found
+
+
 def end_session(leader: int, *, grace_s: float) -> list[int]:
     """SIGTERM to all members, SIGKILL after `grace_s`; returns who is left, normally nobody.
 
@@ -134,9 +144,20 @@ def _wait_until_gone(members: Callable[[], list[int]], wait_s: float) -> list[in
 
 
 def _bears(pid: int, mark: bytes) -> bool:
+    environ = _environ(pid)
+    return environ.startswith(mark) or b"\0" + mark in environ
+
+
+def _value(pid: int, name: bytes) -> str | None:
+    for entry in _environ(pid).split(b"\0"):
+        if entry.startswith(name):
+            return entry[len(name) :].decode(errors="replace")
+    return None
+
+
+def _environ(pid: int) -> bytes:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - as above
-            environ = file.read()
+            return file.read()
     except OSError:
-        return False
-    return environ.startswith(mark) or b"\0" + mark in environ
+        return b""

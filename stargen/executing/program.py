@@ -1,0 +1,281 @@
+"""ProgramHost: the one process per job and node that supervises its external programs.
+
+Three kinds of threads. The main one reads the link. One thread per slot takes the tasks of its
+grant one after another, from preparing the input to collecting the result; it is held to the cores
+of the grant, and what it starts inherits them. One more looks after programs that live long. The
+host stays small and is the only process that spawns programs, because spawning is dear from a
+large one and several threads of one process spawn faster than one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from stargen.errors import LinkLost
+from stargen.executing.attempt import Attempt, Stopped
+from stargen.executing.board import Board, Phase
+from stargen.executing.faults import fault_of
+from stargen.executing.loading import LoadedJob
+from stargen.executing.outbox import Outbox
+from stargen.executing.program_task import ProgramTask
+from stargen.executing.staging import task_folder
+from stargen.executing.supervision import Supervised
+from stargen.executing.threads import thread_limits
+from stargen.messages import (
+    Advanced,
+    AttemptRef,
+    CancelTasks,
+    Checkpointed,
+    DefineJob,
+    Granted,
+    RunTasks,
+    Shutdown,
+    Spawned,
+    TakeBack,
+    TaskOrder,
+    decode,
+)
+from stargen.processes import ATTEMPT_MARK, end_session
+from stargen.scheduling.nodelist import resources_from
+from stargen.transport.blocking import BlockingLink
+
+LOOK_S = 0.2
+_WORTH_TELLING_S = 0.2
+
+
+class ProgramHost:
+    """The host's side of the link, and its slots.
+
+    Parameters
+    ----------
+    grace_s : how long a program may take over each way of being stopped
+    """
+
+    def __init__(self, link: BlockingLink, board: Board, grace_s: float) -> None:
+        self._link = link
+        self.board = board
+        self.grace_s = grace_s
+        self.outbox = Outbox(link.send_all)
+        self.job: DefineJob | None = None
+        self.states: dict[int, bytes] = {}
+        self._slots: dict[int, Slot] = {}
+        self._leaving = threading.Event()
+
+    def serve(self) -> None:
+        """Work until the agent says Shutdown or is gone; leave no program behind."""
+        threading.Thread(target=self._look, daemon=True).start()
+        try:
+            while not self._leaving.is_set():
+                for payload in self._link.receive():
+                    self._take(decode(payload))
+        finally:
+            self._leaving.set()
+            for slot in self._slots.values():
+                slot.abandon()
+
+    def _take(self, message: object) -> None:
+        match message:
+            case RunTasks() as run:
+                self._slots[run.slot].extend(run)
+            case DefineJob() as job:
+                self.job = job
+            case Granted() as granted:
+                slot = self._slots.get(granted.slot)
+                if slot is None:
+                    slot = self._slots[granted.slot] = Slot(self, granted)
+                slot.granted = granted
+            case Checkpointed() as kept:
+                self.states[kept.ordinal] = kept.state
+            case CancelTasks() as cancel:
+                for slot in self._slots.values():
+                    slot.cancel(set(cancel.attempts), softly=cancel.soft)
+            case TakeBack() as wish:
+                self.outbox.gave_back(self._slots[wish.slot].give_back(wish.count))
+                self.outbox.flush()
+            case Shutdown():
+                self._leaving.set()
+            case _:
+                pass  # of a later minor version
+
+    def _look(self) -> None:
+        """The second thread: programs that live long, results that wait."""
+        while not self._leaving.wait(LOOK_S):
+            try:
+                now = time.monotonic()
+                for slot in list(self._slots.values()):
+                    slot.look(now)
+                self.outbox.flush()
+            except LinkLost:
+                return  # the main thread sees it too, and ends everything
+
+
+class Slot:
+    """One grant: a thread, its tasks, and the program that it runs now."""
+
+    def __init__(self, host: ProgramHost, granted: Granted) -> None:
+        self.granted = granted
+        self._host = host
+        self._number = granted.slot
+        self._queue: deque[tuple[AttemptRef, TaskOrder]] = deque()
+        self._changed = threading.Condition()
+        self._starting = threading.Lock()
+        self._attempt: Attempt | None = None
+        self._running: Supervised | None = None
+        self._loaded: LoadedJob | None = None
+        self._arranged_for: Granted | None = None
+        self._environ: dict[str, str] = {}
+        threading.Thread(target=self._work, daemon=True).start()
+
+    # --- for the host's other threads -------------------------------------------------------------
+
+    def extend(self, run: RunTasks) -> None:
+        """More tasks."""
+        with self._changed:
+            self._queue.extend(
+                (AttemptRef(run.job, order.ordinal, run.epoch, order.n), order)
+                for order in run.tasks
+            )
+            self._changed.notify()
+
+    def give_back(self, count: int) -> list[AttemptRef]:
+        """Take out up to `count` tasks that have not started, the newest first."""
+        with self._changed:
+            return [self._queue.pop()[0] for _ in range(min(count, len(self._queue)))]
+
+    def cancel(self, refs: set[AttemptRef], *, softly: bool) -> None:
+        """Do not start these; stop the one that runs."""
+        with self._changed:
+            waiting = [ref for ref, _ in self._queue if ref in refs]
+            self._queue = deque(item for item in self._queue if item[0] not in refs)
+        if waiting:
+            self._host.outbox.gave_back(waiting)
+            self._host.outbox.flush()
+        with self._starting:
+            attempt, running = self._attempt, self._running
+            if attempt is None or attempt.ref not in refs:
+                return
+            attempt.stopping = True
+        if running is not None:
+            running.stop(softly=softly)
+
+    def look(self, now: float) -> None:
+        """Tell the agent of a program that lives on, watch it, go on with stopping it."""
+        attempt, running = self._attempt, self._running
+        if attempt is None or running is None or now - running.began < _WORTH_TELLING_S:
+            return
+        ref, outbox = attempt.ref, self._host.outbox
+        if not running.told:
+            running.told = True
+            outbox.say(Spawned(ref.n, running.pid, ref.epoch))
+        progress = running.look(now)
+        if progress is not None:
+            outbox.say(Advanced(ref.n, progress.done, progress.total, ref.epoch))
+
+    def abandon(self) -> None:
+        """The host goes: nothing more is started, what runs is killed, with proof."""
+        with self._changed:
+            self._queue.clear()
+        with self._starting:
+            attempt, running = self._attempt, self._running
+            if attempt is not None:
+                attempt.stopping = True
+        if running is not None:
+            end_session(running.pid, grace_s=0.0)
+
+    # --- the slot's own thread --------------------------------------------------------------------
+
+    def _work(self) -> None:
+        outbox = self._host.outbox
+        with suppress(LinkLost):  # the main thread sees it too, and ends everything
+            while True:
+                with self._changed:
+                    while not self._queue:
+                        self._changed.wait()
+                    ref, order = self._queue.popleft()
+                self._run(ref, order)
+                if outbox.due or not self._queue:
+                    outbox.flush()
+
+    def _run(self, ref: AttemptRef, order: TaskOrder) -> None:
+        host, job = self._host, self._host.job
+        assert job is not None
+        host.board.begin(self._number, ref.epoch, ref.n)
+        attempt = self._attempt = Attempt(
+            ref,
+            folder=task_folder(Path(self.granted.folder), job.name, ref),
+            state=host.states.pop(ref.ordinal, None),
+            say=host.outbox.say,
+            listen=lambda: None,
+        )
+        task: ProgramTask | None = None
+        try:
+            task = self._task(job, attempt)
+            row = attempt.result(task.go(order.entries))
+        except BaseException as error:
+            if task is not None:
+                task.save_files()
+            if isinstance(error, Stopped) or attempt.stopping:
+                host.outbox.gave_back([ref])
+            else:
+                duration_s = time.monotonic() - attempt.began
+                host.outbox.failed(fault_of(error, ref, duration_s))
+        else:
+            host.outbox.done(ref.job, row)
+        finally:
+            self._attempt = None
+            attempt.clean()
+            host.board.end(self._number)
+
+    def _task(self, job: DefineJob, attempt: Attempt) -> ProgramTask:
+        granted = self.granted
+        if granted is not self._arranged_for:
+            self._arrange(granted)
+        if self._loaded is None or self._loaded.job is not job:
+            self._loaded = LoadedJob(job)
+        resources, devices = resources_from(granted.resources), tuple(range(len(granted.gpus)))
+        if not self._loaded.is_open:
+            self._loaded.open(attempt, resources, devices)
+        ref = attempt.ref
+        self._environ[ATTEMPT_MARK] = f"{ref.job}/{ref.ordinal}/{ref.epoch}.{ref.n}"
+        shared = Path(granted.folder)
+        return ProgramTask(
+            job,
+            self._loaded.enter(attempt, resources, devices),
+            attempt,
+            environ=self._environ,
+            shared=shared,
+            output=shared / f"slot-{os.getpid()}-{self._number}.out",
+            run=self._supervise,
+            grace_s=self._host.grace_s,
+        )
+
+    def _arrange(self, granted: Granted) -> None:
+        """Hold this thread, and so what it starts, to another grant."""
+        self._arranged_for = granted
+        if granted.cores:
+            with suppress(OSError):
+                os.sched_setaffinity(0, granted.cores)
+        cores = resources_from(granted.resources).cores
+        self._environ = {**os.environ, **thread_limits(cores)}
+        self._environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, granted.gpus))
+
+    def _supervise(self, start: Callable[[], Supervised]) -> tuple[Supervised, int]:
+        """Start a program and wait for it, in sight of the board and of the other threads."""
+        board = self._host.board
+        with self._starting:
+            running = self._running = start()
+        board.turn(self._number, Phase.PROGRAM)
+        try:
+            return running, running.wait()
+        finally:
+            self._running = None
+            board.turn(self._number, Phase.PYTHON)
+            if running.told and self._attempt is not None:
+                ref = self._attempt.ref
+                self._host.outbox.say(Spawned(ref.n, 0, ref.epoch))

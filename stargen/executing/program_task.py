@@ -1,0 +1,176 @@
+"""One task of a job of external programs: through all its steps, with corrections on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from stargen.calculators.contract import Change, Command, Finding, Program
+from stargen.calculators.steps import Batch, LoadedStep, settle
+from stargen.crystal import Candidate, Drop
+from stargen.errors import CalculationFailed
+from stargen.executing.attempt import LONG_TASK_S, Attempt, Stopped
+from stargen.executing.checkpoints import folder_pack
+from stargen.executing.staging import pack_folder, unpack_folder
+from stargen.executing.supervision import Supervised
+from stargen.messages import DefineJob
+
+
+class Workplace(NamedTuple):
+    """Where a program runs. `folder` is what its calculator is told; it exists if files are used.
+
+    `outputs`: files for standard output and error.
+    """
+
+    folder: Path
+    cwd: Path
+    outputs: tuple[Path, Path]
+
+
+class ProgramTask:
+    """What one attempt needs while it goes through the steps.
+
+    Parameters
+    ----------
+    job, steps : of which job, loaded
+    attempt : of which task
+    environ : environment of the programs
+    shared : a folder that is there, for programs that need none of their own
+    output : where the output of such programs goes
+    run : starts a program by calling what it is given, and waits until it has ended
+    grace_s : how long it may take over each way of being stopped
+    """
+
+    def __init__(
+        self,
+        job: DefineJob,
+        steps: Sequence[LoadedStep],
+        attempt: Attempt,
+        *,
+        environ: Mapping[str, str],
+        shared: Path,
+        output: Path,
+        run: Callable[[Callable[[], Supervised]], tuple[Supervised, int]],
+        grace_s: float,
+    ) -> None:
+        self._job = job
+        self._steps = steps
+        self._attempt = attempt
+        self._environ = environ
+        self._shared = shared
+        self._output = output
+        self._run = run
+        self._grace_s = grace_s
+
+    def go(self, entries: list[bytes]) -> Batch:
+        """Take the task's candidates through the steps, from the last checkpoint on.
+
+        Raises
+        ------
+        TaskError, or any exception of the program's class : the attempt failed
+        Stopped : the agent asked to
+        """
+        batch = self._attempt.batch(entries, range(0))
+        self._restore_files()
+        while batch.done < len(self._steps) and batch.candidates:
+            step = self._steps[batch.done]
+            outputs: list[Candidate | Drop] = []
+            notes: dict[str, list[Change]] = {}
+            for index, candidate in enumerate(batch.candidates):
+                step.context.begin(range(0))
+                output, notes[candidate.candidate_id] = self._compute(step, candidate, index)
+                outputs.append(output)
+            candidates, drops = settle(step, batch.candidates, outputs)
+            batch.candidates = [_noted(c, notes.get(c.candidate_id)) for c in candidates]
+            batch.drops += drops
+            batch.done += 1
+            if batch.done < len(self._steps):
+                if time.monotonic() - self._attempt.began >= LONG_TASK_S:
+                    self.save_files()
+                self._attempt.after_step(batch)
+        return batch
+
+    def save_files(self) -> None:
+        """Keep the folder for another attempt, if the calculator goes on from files."""
+        if self._job.checkpoint == "files" and self._attempt.has_folder:
+            with suppress(OSError):  # a retry then begins further back
+                packed = folder_pack(self._job, self._attempt.ref.ordinal)
+                pack_folder(self._attempt.folder, packed)
+
+    def _restore_files(self) -> None:
+        if self._job.checkpoint == "files":
+            packed = folder_pack(self._job, self._attempt.ref.ordinal)
+            if packed.exists():
+                unpack_folder(packed, self._attempt.folder)
+
+    def _compute(
+        self, step: LoadedStep, candidate: Candidate, index: int
+    ) -> tuple[Candidate | Drop, list[Change]]:
+        """One step of one candidate: run, mend the input and run again if need be."""
+        program, context = step.calculator, step.context
+        assert isinstance(program, Program)
+        place = self._workplace(step, program, index)
+        command = program.prepare(candidate, place.folder, context)
+        changes: list[Change] = []
+        while True:
+            running, code = self._run(lambda: self._start(program, command, place))
+            if self._attempt.stopping:
+                raise Stopped("asked to stop")
+            finding = running.finding or program.watch(place.folder)
+            if not isinstance(finding, Finding):
+                running.check(code)
+                return program.collect(candidate, place.folder, context), changes
+            changes.append(self._mend(program, finding, place.folder, len(changes)))
+
+    def _start(self, program: Program, command: Command, place: Workplace) -> Supervised:
+        if self._attempt.stopping:
+            raise Stopped("asked to stop")
+        return Supervised(
+            program,
+            command,
+            place.cwd,
+            place.outputs,
+            self._environ,
+            self._job.commands,
+            self._grace_s,
+        )
+
+    def _workplace(self, step: LoadedStep, program: Program, index: int) -> Workplace:
+        needs_folder = getattr(program, "needs_folder", None)
+        if needs_folder is not None and not needs_folder(step.context):
+            absent = self._shared / "none"
+            return Workplace(absent, self._shared, (self._output, self._output))
+        folder = self._attempt.folder
+        if index:
+            folder = folder / str(index)
+            folder.mkdir(exist_ok=True)
+        return Workplace(folder, folder, (folder / "stdout.txt", folder / "stderr.txt"))
+
+    def _mend(self, program: Program, finding: Finding, folder: Path, mended: int) -> Change:
+        problem = f"{finding.fault}: {finding.message}"
+        if mended >= self._job.corrections:
+            raise CalculationFailed(f"{problem} (after {mended} corrections)")
+        change = program.correct(finding, folder)
+        if change is None:
+            raise CalculationFailed(problem)
+        return change
+
+
+def _noted(candidate: Candidate, changes: list[Change] | None) -> Candidate:
+    """Corrections are part of a result's provenance."""
+    if not changes:
+        return candidate
+    corrections = [
+        {
+            "fault": change.fault,
+            "changes": {key: list(pair) for key, pair in change.changes.items()},
+        }
+        for change in changes
+    ]
+    *past, last = candidate.provenance
+    last = replace(last, note={**last.note, "corrections": corrections})
+    return replace(candidate, provenance=(*past, last))
