@@ -150,9 +150,13 @@ class TaskBuffer:
         return drawn
 
     def put_back(self, line: Line, rows: Sequence[Waiting]) -> None:
-        """Drawn tasks that did not start wait again, where they came from."""
-        merged = sorted([*rows, *line.waiting], key=lambda waiting: waiting.arrival)
-        line.waiting = deque(merged)
+        """Drawn tasks that did not start wait again, in their old places; before `finish`."""
+        rows = sorted(rows, key=lambda waiting: waiting.arrival)
+        waiting = line.waiting
+        if rows and waiting and rows[-1].arrival > waiting[0].arrival:
+            line.waiting = deque(sorted([*rows, *waiting], key=lambda w: w.arrival))
+        else:
+            waiting.extendleft(reversed(rows))
         self._size += len(rows)
 
     def give_back(self, job: int, count: int) -> list[AttemptRef]:

@@ -1,0 +1,281 @@
+"""Node: what becomes of tasks here, from the buffer through workers to results."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from stargen.errors import RemoteProtocolError, WorkerDied
+from stargen.executing.buffer import TaskBuffer
+from stargen.executing.capacity import Capacity
+from stargen.executing.checkpoints import Checkpoints
+from stargen.executing.dispatcher import Dispatcher, Flight
+from stargen.executing.faults import fault_of
+from stargen.executing.limits import Limits
+from stargen.executing.monitor import PAGE_GIB, Monitor, Sample
+from stargen.executing.options import AgentOptions, topology
+from stargen.executing.outcomes import Outcomes
+from stargen.executing.pool import WorkerPool
+from stargen.executing.results import Results
+from stargen.executing.staging import ScratchSpace, task_folder
+from stargen.executing.worker import Worker
+from stargen.messages import AttemptRef, DefineJob, Load, RunningTask, RunTasks
+from stargen.model import AttemptId, Failure
+from stargen.processes import (
+    AGENT_MARK,
+    end_session,
+    marked_attempts,
+    out_of_memory_kills,
+    process_of,
+    signal_all,
+)
+from stargen.scheduling.nodelist import resources_from
+
+log = logging.getLogger(__name__)
+
+_IDLE_WORKERS_PER_CORE = 2
+_SWEEP_EVERY = 10
+"""Samples between two searches for processes that outlived their attempt."""
+
+
+class Node:
+    """The tasks of one node.
+
+    Parameters
+    ----------
+    group : where what goes on in the background runs
+    options : what the node may give, and its patience
+    mark : what the environment of everything that it starts bears
+    results : where outcomes go
+    scratch : where task folders lie
+    """
+
+    def __init__(
+        self,
+        group: asyncio.TaskGroup,
+        options: AgentOptions,
+        mark: str,
+        results: Results,
+        scratch: ScratchSpace,
+    ) -> None:
+        self.closed: str | None = None
+        """Why no more work is accepted; None if it is."""
+        devices = topology(options.resources)
+        self._group = group
+        self._mark = mark
+        self._results = results
+        self._scratch = scratch
+        self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints")
+        self._monitor = Monitor(options.state)
+        self._samples: deque[Sample] = deque([Sample()], maxlen=3)
+        self._buffer = TaskBuffer(Capacity(options.resources, devices))
+        self._pool = WorkerPool(
+            group,
+            options.state / "workers",
+            {**os.environ, AGENT_MARK: mark},
+            pinned=devices.pinned,
+            most_idle=_IDLE_WORKERS_PER_CORE * max(1, options.resources.cores),
+            idle_s=options.idle_s,
+            grace_s=options.grace_s,
+            on_messages=self._worker_says,
+            on_end=self._worker_ended,
+        )
+        self._dispatcher = Dispatcher(
+            self._buffer, self._pool, self._checkpoints, scratch.place, self._in_trouble
+        )
+        self._limits = Limits(self._dispatcher, options.grace_s)
+        self._outcomes = Outcomes(
+            self._dispatcher, self._limits, results, self._checkpoints, self._memory_ran_out
+        )
+
+    # --- orders -----------------------------------------------------------------------------------
+
+    def define(self, job: DefineJob) -> None:
+        """Learn of a job."""
+        self._dispatcher.jobs[job.job] = job
+
+    def accept(self, run: RunTasks, epoch: int) -> None:
+        """Let tasks of this master wait for their turn, or say why not.
+
+        Raises
+        ------
+        RemoteProtocolError : the job was never defined
+        """
+        if run.job not in self._dispatcher.jobs:
+            raise RemoteProtocolError(f"tasks of job {run.job}, which was never defined")
+        refs = [AttemptRef(run.job, order.ordinal, epoch, order.n) for order in run.tasks]
+        closed = self.closed or ("its spool is full" if self._results.spool.full else None)
+        if closed is not None:
+            self._results.gave_back(refs, closed)
+            return
+        try:
+            resources = resources_from(run.resources)
+            line = self._buffer.accept(run.job, resources, run.priority, epoch, run.tasks)
+        except ValueError as error:
+            self._in_trouble(refs, str(error))
+            return
+        hungry = [slot for slot in self._dispatcher.slots if slot.line is line]
+        self._dispatcher.feed(time.monotonic(), hungry)
+
+    def cancel(self, refs: Iterable[AttemptRef], reason: str, *, soft: bool) -> None:
+        """Let these end, started or not, without blame."""
+        refs = list(refs)
+        waiting = self._buffer.remove(refs)
+        self._results.gave_back(waiting, reason)
+        now = time.monotonic()
+        for ref in refs:
+            self._limits.stop(ref, now, reason=reason, soft=soft)
+
+    def take_back(self, job: int, count: int) -> None:
+        """Give unstarted tasks back to the master."""
+        self._results.gave_back(self._buffer.give_back(job, count), "taken back")
+
+    def drain(self, reason: str) -> None:
+        """Accept no more; go on with what runs."""
+        self.closed = reason
+        self.give_back_waiting(reason)
+
+    def give_back_waiting(self, reason: str) -> None:
+        """Give all unstarted tasks back."""
+        self._results.gave_back(self._buffer.remove(self._buffer.refs()), reason)
+
+    def keep_only(self, refs: Iterable[AttemptRef]) -> None:
+        """The master has settled what is to go on here; all else is stopped."""
+        wanted = set(refs)
+        unwanted = [ref for ref in self.in_hand() if ref not in wanted]
+        self.cancel(unwanted, "the master does not want it any more", soft=False)
+
+    def stop_all(self, reason: str, *, soft: bool) -> None:
+        """Let everything end: tasks that can, save their state first if `soft`."""
+        self.closed = reason
+        self.give_back_waiting(reason)
+        for ref in self._dispatcher.in_hand():
+            job = self._dispatcher.jobs[ref.job]
+            saves = job.checkpoint != "none" or len(job.steps) > 1
+            self.cancel([ref], reason, soft=soft and saves)
+
+    def in_hand(self) -> list[AttemptRef]:
+        """Every attempt that was accepted and has not ended."""
+        return [*self._dispatcher.in_hand(), *self._buffer.refs()]
+
+    # --- what happens -----------------------------------------------------------------------------
+
+    def _worker_says(self, worker: Worker, payloads: list[bytes]) -> None:
+        hungry = self._outcomes.hear(payloads)
+        if hungry:
+            worker.was_useful = True
+            self._dispatcher.feed(time.monotonic(), hungry)
+
+    def _worker_ended(self, worker: Worker, code: int | None) -> None:
+        if self._dispatcher.slots_of(worker):
+            log.warning("%r ended with return code %s while it had tasks", worker, code)
+        orphans = self._outcomes.died(worker, code)
+        if worker.kind.programs is not None:
+            self._group.create_task(self._end_programs(orphans))
+        self._dispatcher.feed(time.monotonic())
+
+    def _in_trouble(self, refs: list[AttemptRef], problem: str) -> None:
+        """Tasks that cannot be run here, through no fault of theirs."""
+        log.error("%d tasks cannot run: %s", len(refs), problem)
+        error = WorkerDied(problem)
+        faults = [fault_of(error, ref) for ref in refs]
+        self._results.failed([f._replace(failure=Failure.INFRASTRUCTURE.value) for f in faults])
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def look(self, now: float) -> None:
+        """Several times a second: limits, dead workers, who may start now."""
+        self._pool.look(now)
+        running = self._dispatcher.running()
+        self._limits.look(now, self._rss(running), self._samples[-1].scratch)
+        self._dispatcher.feed(now)
+
+    async def watch(self) -> None:
+        """Take a sample of the node every second, and now and then look for strays."""
+        count = 0
+        while True:
+            sample = await asyncio.to_thread(self._monitor.sample, self._limited_folders())
+            self._samples.append(sample)
+            for worker in self._pool.workers.values():
+                worker.rss_gib = sample.sessions.get(worker.pid, 0.0)
+            self._results.say(self.load())
+            count += 1
+            if count % _SWEEP_EVERY == 0:
+                await self._sweep()
+            await asyncio.sleep(1.0)
+
+    def load(self) -> Load:
+        """How the node and its tasks are doing."""
+        sample = self._samples[-1]
+        now = time.monotonic()
+        running = self._dispatcher.running()
+        rss = self._rss(running)
+        rows: list[RunningTask] = []
+        for flight in running:
+            attempt = AttemptId(flight.cell.epoch, flight.cell.n)
+            done, total = self._outcomes.progress.get(attempt, (0.0, 0.0))
+            elapsed_s = now - flight.cell.since
+            rows.append(RunningTask(*flight.ref, elapsed_s, done, total, rss.get(attempt, 0.0)))
+        return Load(
+            sample.cpu_percent,
+            sample.memory_used_gib,
+            sample.memory_total_gib,
+            sample.disk_free_gib,
+            len(self._buffer),
+            rows,
+            sample.gpus,
+            sample.io_pressure,
+        )
+
+    async def settle_checkpoints(self) -> None:
+        """Wait until every checkpoint is written."""
+        await self._checkpoints.settle()
+
+    def _rss(self, running: list[Flight]) -> dict[AttemptId, float]:
+        """Memory of running attempts, GiB; fresh where there is a limit to watch."""
+        sessions = self._samples[-1].sessions
+        found: dict[AttemptId, float] = {}
+        for slot, _, cell in running:
+            attempt = AttemptId(cell.epoch, cell.n)
+            is_program = slot.worker.kind.programs is not None
+            leader = self._outcomes.programs.get(attempt, 0) if is_program else slot.worker.pid
+            used = sessions.get(leader, 0.0)
+            if leader and slot.line.resources.memory_gib:
+                process = process_of(leader)
+                used = max(used, process.rss_pages * PAGE_GIB if process is not None else 0.0)
+            found[attempt] = used
+        return found
+
+    def _limited_folders(self) -> dict[AttemptId, Path]:
+        """Folders of running attempts that have a quota."""
+        return {
+            AttemptId(cell.epoch, cell.n): task_folder(
+                self._scratch.place(slot.line.resources.scratch), slot.job.name, ref
+            )
+            for slot, ref, cell in self._dispatcher.running()
+            if slot.line.resources.scratch_gib > 0
+        }
+
+    def _memory_ran_out(self) -> bool:
+        return out_of_memory_kills() > self._samples[0].out_of_memory_kills
+
+    async def _end_programs(self, leaders: list[int]) -> None:
+        """A host of programs is gone: so must be what it ran."""
+        for leader in leaders:
+            await asyncio.to_thread(end_session, leader, grace_s=0.0)
+        await self._sweep()
+
+    async def _sweep(self) -> None:
+        """Kill external programs whose attempt is over, wherever they have hidden."""
+        found = await asyncio.to_thread(marked_attempts, self._mark)
+        live = {f"{job}/{ordinal}/{epoch}.{n}" for job, ordinal, epoch, n in self.in_hand()}
+        strays = [pid for pid, attempt in found.items() if attempt not in live]
+        if strays:
+            log.warning("processes outlived their task: %s", strays)
+            signal_all(strays, signal.SIGKILL)

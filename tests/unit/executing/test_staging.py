@@ -1,0 +1,73 @@
+import os
+import stat
+
+import pytest
+
+from stargen.executing.staging import (
+    ScratchSpace,
+    bytes_in,
+    pack_folder,
+    task_folder,
+    unpack_folder,
+)
+from stargen.messages import AttemptRef
+
+
+def space(tmp_path, **more):
+    return ScratchSpace("agent-1", tmp_path / "shared", tmp_path / "local", **more)
+
+
+def test_each_kind_has_its_place_for_this_user_alone(tmp_path):
+    ram = tmp_path / "ram"
+    ram.mkdir()
+    scratch = space(tmp_path, ram=ram)
+    for kind, parent in (("none", "shared"), ("local", "local"), ("ram", "ram")):
+        place = scratch.place(kind)
+        assert place.parent == tmp_path / parent
+        assert stat.S_IMODE(place.stat().st_mode) == 0o700
+
+
+def test_without_a_ram_disk_the_local_one_is_used(tmp_path):
+    scratch = space(tmp_path, ram=tmp_path / "nothing")
+    assert scratch.place("ram") == scratch.place("local")
+
+
+def test_a_successor_removes_what_was_left(tmp_path):
+    folder = task_folder(space(tmp_path).place("local"), "relax", AttemptRef(0, 3, 1, 9))
+    assert folder.name == "relax-3-1.9"
+    folder.mkdir()
+    (folder / "WAVECAR").write_bytes(b"x" * 5000)
+    space(tmp_path).clear()
+    assert list((tmp_path / "local").iterdir()) == []
+
+
+def test_a_packed_folder_comes_back(tmp_path):
+    folder = tmp_path / "task"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a").write_text("1")
+    (folder / "b").write_bytes(bytes(range(256)))
+    archive = tmp_path / "kept" / "folder.tar.gz"
+    pack_folder(folder, archive)
+    back = tmp_path / "back"
+    unpack_folder(archive, back)
+    assert (back / "sub" / "a").read_text() == "1"
+    assert (back / "b").read_bytes() == bytes(range(256))
+    assert [path.name for path in archive.parent.iterdir()] == ["folder.tar.gz"]
+
+
+def test_a_failed_packing_leaves_the_old_archive(tmp_path):
+    archive = tmp_path / "folder.tar.gz"
+    archive.write_bytes(b"old")
+    with pytest.raises(OSError, match="nothing"):
+        pack_folder(tmp_path / "nothing", archive)
+    assert archive.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [archive]
+
+
+def test_links_and_holes_are_not_counted(tmp_path):
+    (tmp_path / "a").write_bytes(os.urandom(100_000))
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    with (tmp_path / "hole").open("wb") as file:
+        file.truncate(10**9)
+    assert 100_000 <= bytes_in(tmp_path) < 1_000_000
+    assert bytes_in(tmp_path / "nothing") == 0
