@@ -94,9 +94,8 @@ def _builder(hint: Any) -> Callable[[Any], Any] | None:
         return _row_builder(hint)
     if get_origin(hint) in (list, tuple):
         (inner, *_) = get_args(hint)
-        build = _row_builder(inner) if _is_row(inner) else None
-        if build is not None:
-            return lambda rows: [build(row) for row in rows]
+        if _is_row(inner):
+            return _rows_builder(inner)
         if get_origin(hint) is tuple:
             return tuple
     return None
@@ -113,3 +112,14 @@ def _row_builder(row_type: Any) -> Callable[[Any], Any]:
         return row_type(*row) if len(row) <= width else row_type(*row[:width])
 
     return build
+
+
+def _rows_builder(row_type: Any) -> Callable[[Any], Any]:
+    """For a list of rows, of which nearly all are as wide as expected: those skip the checks."""
+    width, build = len(row_type._fields), _row_builder(row_type)
+    new = cast("Callable[[Any, list[Any]], Any]", tuple.__new__)
+
+    def build_all(rows: list[list[Any]]) -> list[Any]:
+        return [new(row_type, row) if len(row) == width else build(row) for row in rows]
+
+    return build_all

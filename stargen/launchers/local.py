@@ -6,10 +6,12 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stargen.config import Limits
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.files import write_atomically
 from stargen.launchers.base import NodeSpec
@@ -17,7 +19,7 @@ from stargen.processes import boot_id, end_marked, end_session, process_of
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.local import connect_unix
-from stargen.transport.session import Limits
+from stargen.transport.session import Limits as Patience
 
 _START_S = 30.0
 _LOG_TAIL = 2000
@@ -50,7 +52,7 @@ class LocalAccess:
         self._note = note
         self._log = log
 
-    async def connect(self, me: Identity, limits: Limits) -> Link:
+    async def connect(self, me: Identity, limits: Patience) -> Link:
         deadline = time.monotonic() + _START_S
         pause_s = 0.01
         while True:
@@ -136,8 +138,36 @@ class LocalLauncher:
 
 
 def command(node: NodeSpec) -> list[str]:
-    """The command line of the node's agent."""
-    return []
+    """The command line of the node's agent, behind the pool's setup lines if there are any."""
+    agent = [
+        node.settings.interpreter or sys.executable,
+        "-m",
+        "stargen.executing.agent",
+        f"--campaign-folder={node.campaign_folder}",
+        f"--campaign-id={node.campaign_id}",
+        f"--socket={node.socket}",
+        f"--node={node.name}",
+        f"--lease-s={node.lease_s}",
+        *_limits(node.settings.limits),
+    ]
+    if node.settings.scratch:
+        agent.append(f"--scratch={node.settings.scratch}")
+    if not node.settings.setup:
+        return agent
+    script = "\n".join(["set -e", *node.settings.setup, 'exec "$@"'])
+    return ["/bin/bash", "-c", script, "setup", *agent]
+
+
+def _limits(limits: Limits) -> list[str]:
+    stated = {
+        "cores": limits.cores,
+        "memory-gib": limits.memory_gib,
+        "gpus": limits.gpus,
+        "scratch-gib": limits.scratch_gib,
+        "io": limits.io,
+    }
+    options = [f"--{name}={value}" for name, value in stated.items() if value is not None]
+    return options + [f"--custom={name}={amount}" for name, amount in limits.custom.items()]
 
 
 def log_file(node: NodeSpec) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import traceback
@@ -48,6 +49,7 @@ from stargen.transport.session import Limits
 Observer = Callable[[str], None]
 
 _SOCKET_NAME_CHARS = 16
+_COLLECT_EVERY = 50_000
 
 
 def run(
@@ -121,16 +123,18 @@ class Wiring:
         self._plan(written, ())
         self.folder.prepare()
         journal = self._open_journal()
-        status = Status()
+        status, running = Status(), None
         try:
             status, scheduler = self._restore(written, journal.recovered)
             running = self._assemble(scheduler, status, journal, show)
-            with _signals_to(running):
+            with _signals_to(running), _calm_collector():
                 return await running.run(self._attach, requests)
         except Exception as error:
-            raise self._with_story(_first(error), status) from error
+            raise self._with_story(_first(error), status) from None
         finally:
             await journal.close()
+            if running is not None:
+                await running.hang_up()
 
     def _installed(self, name: str) -> Launcher:
         return self._registry.load("launchers", name)()
@@ -337,6 +341,22 @@ def _socket_name(node: str) -> str:
 
 def _who() -> str:
     return f"{socket.gethostname()}:{getpid()}"
+
+
+@contextmanager
+def _calm_collector() -> Generator[None]:
+    """Nearly all that a master makes dies by its reference count; looking for cycles among it at
+    Python's usual rate costs more than the scheduling (benchmarks/control_plane.py shows it).
+    """
+    usual = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+        gc.unfreeze()
 
 
 @contextmanager

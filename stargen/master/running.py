@@ -74,6 +74,7 @@ class RunningCampaign:
         self._show = show
         self._stops = 0
         self._hurry = asyncio.Event()
+        self._serving: asyncio.Task[None] | None = None
 
     @property
     def journal(self) -> Journal:
@@ -95,13 +96,13 @@ class RunningCampaign:
         await self.kernel.begin(adoption(self.plan, self._clock.wall()), asked)
         for warning in self.journal.recovered.warnings:
             self.kernel.alert(f"journal: {warning}")
+        self._serving = asyncio.create_task(self._serve_control())
         async with asyncio.TaskGroup() as group:
             epoch = self.kernel.scheduler.state.epoch
             keeping = group.create_task(self.nodes.keep(attach(epoch)))
             helpers = [
                 keeping,
                 *(group.create_task(sink.keep()) for sink in self.sinks),
-                group.create_task(self._serve_control()),
                 group.create_task(self._look_for_hope()),
                 group.create_task(self._show_often()),
             ]
@@ -114,6 +115,12 @@ class RunningCampaign:
         if self._show is not None:
             self._show(self.picture())
         return self._outcome(ending, missing, left)
+
+    async def hang_up(self) -> None:
+        """Close the control socket, last of all: that is how others learn that all is over."""
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.wait((self._serving,))
 
     def _outcome(self, ending: Ended, missing: list[str], left: list[int]) -> Outcome:
         clean = ending.state == "done" and not missing

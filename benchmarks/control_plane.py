@@ -1,0 +1,173 @@
+"""What a task costs the master: a real campaign file, simulated agents over sockets, fsync on.
+
+    python benchmarks/control_plane.py                 # 10^4, 10^5 and 10^6 tasks, one agent
+    python benchmarks/control_plane.py --tasks 200000 --agents 8 --repeats 3
+    python benchmarks/control_plane.py --tasks 100000 --profile
+
+A source makes candidates of about 500 bytes, one per task; the agents are real protocol and no
+work, in a process of their own. The journal is read back and every candidate checked after each
+run. The bare loop beside it only frames, writes and syncs as many payloads and records.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import json
+import multiprocessing
+import os
+import pstats
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from zlib import crc32
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from support.simulated_agents import SimulatedLauncher, serve_agents
+
+from stargen.config import Pool, Settings
+from stargen.crystal import envelope_of
+from stargen.journal import RecordReader
+from stargen.journal.entries import EntryFiles
+from stargen.master.launch import Wiring
+from stargen.model import Location
+from stargen.records import TasksFinished, decode
+
+CAMPAIGN = """
+[campaign]
+name = "control-plane"
+
+[[job]]
+name = "make"
+use = "echo.source"
+grain = 1
+params = {{ count = {tasks} }}
+"""
+
+
+def run_once(tasks: int, agents: int, cores: int, profile: bool) -> dict:
+    folder = Path(tempfile.mkdtemp(prefix="stargen-bench-", dir=Path.home()))
+    try:
+        return _run_in(folder, tasks, agents, cores, profile)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_in(folder: Path, tasks: int, agents: int, cores: int, profile: bool) -> dict:
+    campaign = folder / "campaign.toml"
+    campaign.write_text(CAMPAIGN.format(tasks=tasks))
+    names = [f"n{i}" for i in range(agents)]
+    wiring = Wiring(
+        campaign,
+        settings=Settings(pool={name: Pool() for name in names}),
+        folder=folder / "out",
+        launcher=lambda name: SimulatedLauncher(),
+    )
+    wiring.folder.prepare()
+    sockets = [str(wiring.folder.socket(f"agent-{name}")) for name in names]
+    child = multiprocessing.get_context("spawn").Process(
+        target=serve_agents, args=(sockets, cores), daemon=True
+    )
+    child.start()
+    profiler = cProfile.Profile() if profile else None
+    cpu, wall = time.process_time(), time.perf_counter()
+    if profiler:
+        profiler.enable()
+    outcome = asyncio.run(wiring.run())
+    if profiler:
+        profiler.disable()
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    child.join(10)
+    picture = outcome.picture
+    first = picture["started_at"]
+    working = max(1e-9, picture["at"] - first)
+    assert outcome.state == "done", outcome
+    count, size = verify(folder / "out" / "journal", tasks)
+    return {
+        "tasks": tasks,
+        "agents": agents,
+        "wall_s": wall,
+        "working_s": working,
+        "tasks_per_s": count / working,
+        "cpu_us_per_task": cpu / count * 1e6,
+        "entry_bytes": size / count,
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "bare_us_per_task": bare(folder, min(tasks, 100_000), int(size / count)),
+    }
+
+
+def verify(journal: Path, tasks: int) -> tuple[int, int]:
+    """Every ordinal is there once, with the content that its agent gave it."""
+    seen = bytearray(tasks)
+    files = EntryFiles(journal)
+    size = 0
+    for _, body in RecordReader(journal).read():
+        record = decode(body)
+        if not isinstance(record, TasksFinished):
+            continue
+        for row in record.rows:
+            (length,) = row.sizes
+            entry = files.read(Location(row.segment, row.offset, length))
+            ordinal = int(envelope_of(entry).candidate_id.removeprefix("make/"))
+            assert ordinal == row.ordinal, (ordinal, row)
+            assert crc32(entry[:-4]) == int.from_bytes(entry[-4:], "little")
+            seen[ordinal] += 1
+            size += length
+    files.close()
+    assert seen == b"\1" * tasks, "a candidate is missing or doubled"
+    return tasks, size
+
+
+def bare(folder: Path, tasks: int, size: int) -> float:
+    """Microseconds of CPU per task of a loop that only frames, writes and syncs, 64 at a time."""
+    payload = os.urandom(size)
+    record = os.urandom(40)
+    began = time.process_time()
+    with (folder / "bare").open("wb", buffering=0) as file:
+        for _ in range(0, tasks, 64):
+            group = bytearray()
+            for _ in range(64):
+                group += crc32(payload).to_bytes(4, "little") + payload + record
+            file.write(group)
+            os.fdatasync(file.fileno())
+    return (time.process_time() - began) / tasks * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tasks", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--agents", type=int, nargs="*", default=[1])
+    parser.add_argument("--cores", type=int, default=64, help="of each agent")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--profile", action="store_true")
+    options = parser.parse_args()
+    rows = []
+    print(
+        f"{'tasks':>9} {'agents':>6} {'tasks/s':>9} {'master us':>9} {'bare us':>8} {'RSS MiB':>8}"
+    )
+    for agents in options.agents:
+        for tasks in options.tasks:
+            runs = [
+                run_once(tasks, agents, options.cores, options.profile)
+                for _ in range(options.repeats)
+            ]
+            rows += runs
+            rate = statistics.median(run["tasks_per_s"] for run in runs)
+            cpu = statistics.median(run["cpu_us_per_task"] for run in runs)
+            bare_us = statistics.median(run["bare_us_per_task"] for run in runs)
+            rss = max(run["peak_rss_mib"] for run in runs)
+            print(f"{tasks:9} {agents:6} {rate:9.0f} {cpu:9.1f} {bare_us:8.1f} {rss:8.0f}")
+    results = Path(__file__).parent / "results"
+    results.mkdir(exist_ok=True)
+    (results / "control_plane.json").write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

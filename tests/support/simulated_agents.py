@@ -1,0 +1,132 @@
+"""Many agents in one process that answer every task at once: for measuring the master."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from zlib import crc32
+
+from stargen.codec import pack
+from stargen.errors import LinkLost
+from stargen.launchers.base import NodeSpec
+from stargen.messages import (
+    AckResults,
+    Attach,
+    DefineJob,
+    GaveBack,
+    Inventory,
+    RunTasks,
+    Shutdown,
+    TakeBack,
+    TaskDone,
+    TasksDone,
+    decode,
+    encode,
+)
+from stargen.model import Resources
+from stargen.scheduling.nodelist import resources_form
+from stargen.transport.greeting import Identity
+from stargen.transport.link import Link
+from stargen.transport.local import connect_unix, serve_unix
+from stargen.transport.session import Limits
+
+TASKS_A_FRAME = 64
+_FILLING = bytes(range(256)) * 2
+
+
+def entry(name: str, size: int = 500) -> bytes:
+    """An entry whose blob ends with a checksum of all before it."""
+    clear = pack([name, b"0123456789abcdef", "ClNa", 2, {"x": 1.0}])
+    head = len(clear).to_bytes(4, "little") + clear
+    data = head + _FILLING[: max(0, size - len(head) - 4)]
+    return data + crc32(data).to_bytes(4, "little")
+
+
+def serve_agents(sockets: list[str], cores: int) -> None:
+    """Run agents at these sockets until each has been shut down."""
+    asyncio.run(_serve_agents(sockets, cores))
+
+
+async def _serve_agents(sockets: list[str], cores: int) -> None:
+    async with asyncio.TaskGroup() as group:
+        for socket in sockets:
+            group.create_task(_agent(Path(socket), cores))
+
+
+async def _agent(socket: Path, cores: int) -> None:
+    met: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+    server = await serve_unix(
+        socket, Identity("agent", "", socket.name), met.set_result, expects="master"
+    )
+    link = await met
+    jobs: dict[int, DefineJob] = {}
+    epoch = 0
+    with suppress(LinkLost):
+        while True:
+            for payload in await link.receive():
+                message = decode(payload)
+                match message:
+                    case RunTasks():
+                        _run(link, jobs[message.job], epoch, message)
+                    case AckResults():
+                        pass
+                    case Attach():
+                        epoch = message.epoch
+                        link.send(encode(_inventory(message, socket.name, cores)))
+                    case DefineJob():
+                        jobs[message.job] = message
+                    case TakeBack():
+                        link.send(encode(GaveBack([])))
+                    case Shutdown():
+                        await link.close("shut down")
+            await link.drain()
+    server.close()
+
+
+def _inventory(attach: Attach, name: str, cores: int) -> Inventory:
+    resources = resources_form(Resources(cores=cores))
+    return Inventory(attach.campaign_id, name, 1, "boot", "here", 0, resources, [], [])
+
+
+def _run(link: Link, job: DefineJob, epoch: int, message: RunTasks) -> None:
+    for at in range(0, len(message.tasks), TASKS_A_FRAME):
+        rows = [
+            TaskDone(
+                order.ordinal,
+                epoch,
+                order.n,
+                1e-4,
+                order.entries or [entry(f"{job.name}/{n}") for n in range(order.lo, order.hi)],
+            )
+            for order in message.tasks[at : at + TASKS_A_FRAME]
+        ]
+        link.send(encode(TasksDone(message.job, rows)))
+
+
+class SimulatedLauncher:
+    """Finds the agents that `serve_agents` runs."""
+
+    async def start(self, node: NodeSpec) -> SimulatedAccess:
+        return SimulatedAccess(node)
+
+    async def stop(self, node: NodeSpec, agent_id: str, grace_s: float) -> list[int]:
+        return []
+
+    def describe(self, node: NodeSpec) -> str:
+        return f"{node.name}: simulated"
+
+
+class SimulatedAccess:
+    def __init__(self, node: NodeSpec) -> None:
+        self._node = node
+
+    async def connect(self, me: Identity, limits: Limits) -> Link:
+        for _ in range(100):
+            with suppress(LinkLost):
+                return await connect_unix(self._node.socket, me, expects="agent", limits=limits)
+            await asyncio.sleep(0.05)
+        return await connect_unix(self._node.socket, me, expects="agent", limits=limits)
+
+    def is_gone(self) -> bool:
+        return False
