@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from stargen.calculators.contract import CalculatorInfo
 from stargen.crystal import Envelope
 from stargen.model import Request, Resources
+from stargen.typed import Bounds
 
 Model = Literal["0.3.0", "r2scan"]
 
@@ -39,13 +38,13 @@ class RelaxParams:
     """
 
     model: Model = "0.3.0"
-    fmax: float = 0.05
-    steps: int = 500
+    fmax: Annotated[float, Bounds(above=0)] = 0.05
+    steps: Annotated[int, Bounds(least=0)] = 500
     optimizer: Literal["bfgs", "fire"] = "bfgs"
     cell: bool = True
     unconverged: Literal["drop", "keep"] = "drop"
-    max_volume_ratio: float = 3.0
-    checkpoint_every: int = 50
+    max_volume_ratio: Annotated[float, Bounds(above=1)] = 3.0
+    checkpoint_every: Annotated[int, Bounds(least=1)] = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +62,6 @@ def _affinity(params: RelaxParams | StaticParams) -> str:
     return f"chgnet-{params.model}"
 
 
-def _check_relax(params: RelaxParams, folder: Path) -> Iterable[str]:
-    if params.fmax <= 0:
-        yield f"fmax is {params.fmax} eV/Å; write a positive number, 0.05 for instance"
-    if params.steps < 0:
-        yield f"steps is {params.steps}; write 0 or more"
-    if params.max_volume_ratio <= 1:
-        yield f"max_volume_ratio is {params.max_volume_ratio}; write a number above 1"
-    if params.checkpoint_every < 1:
-        yield f"checkpoint_every is {params.checkpoint_every}; write 1 or more"
-
-
 relax = CalculatorInfo(
     name="mlip.relax",
     api=1,
@@ -82,7 +70,6 @@ relax = CalculatorInfo(
     resources=_resources,
     affinity=_affinity,
     grain=1,
-    check=_check_relax,
     checkpoint="state",
     properties=(
         "energy_per_atom",

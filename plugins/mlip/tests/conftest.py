@@ -1,48 +1,27 @@
 """What the tests of this plugin share."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from stargen import Candidate, Crystal, Resources
-from stargen.calculators.context import BaseContext
-from stargen.model import Chemistry
+from stargen.calculators.conformance import LocalContext
 
 
-class TaskContext(BaseContext):
-    """Runs in the test; keeps the last checkpoint, and asks to stop after some progress calls."""
-
-    folder = Path()
+class TaskContext(LocalContext):
+    """Counts its checkpoints, and asks to stop after some calls of `progress`."""
 
     def __init__(self, params, *, saved=None, stop_after=None, cores=1):
-        super().__init__(
-            job="relax",
-            use="mlip",
-            params=params,
-            seed=0,
-            chemistry=Chemistry(),
-            input_folder=Path(),
-        )
-        self.resources = Resources(cores=cores)
-        self.saved = saved
+        super().__init__(params, state=saved, resources=Resources(cores=cores))
         self.checkpoints = 0
-        self.said = []
         self._stop_after = stop_after
 
     @property
     def stop_requested(self):
-        return self._stop_after is not None and len(self.said) >= self._stop_after
-
-    def progress(self, done, total):
-        self.said.append((done, total))
+        return self._stop_after is not None and len(self.told) >= self._stop_after
 
     def checkpoint(self, state):
-        self.saved = state
+        super().checkpoint(state)
         self.checkpoints += 1
-
-    def resume(self):
-        return self.saved
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import torch
 from stargen_mlip.calculator import Relax, Static
-from stargen_mlip.info import RelaxParams, StaticParams, relax
+from stargen_mlip.info import RelaxParams, StaticParams, relax, static
 from stargen_mlip.potential import Chgnet
 
 from stargen import Candidate, Crystal, Drop
+from stargen.calculators.conformance import check
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_rock_salt_finds_its_place(relaxer, context, salt):
     assert after < before - 0.01
     angles = relaxed.crystal.to_pymatgen().lattice.angles
     assert angles == pytest.approx((60, 60, 60), abs=1.0)
-    assert task.said[-1][0] <= task.said[-1][1] == 1
+    assert task.told[-1][0] <= task.told[-1][1] == 1
 
 
 def test_both_optimizers_find_the_same_minimum(relaxer, context, rutile):
@@ -84,11 +85,11 @@ def test_an_interrupted_task_ends_as_if_undisturbed(
     batch = [lonely, salt, rutile]
     task = context(params)
     whole = list(relaxer.run(batch, task))
-    for stop_after in (0, 3, len(task.said) - 1):
+    for stop_after in (0, 3, len(task.told) - 1):
         first = context(params, stop_after=stop_after)
         assert len(list(relaxer.run(batch, first))) < 3
-        assert first.saved is not None
-        again = list(relaxer.run(batch, context(params, saved=first.saved)))
+        assert first.state is not None
+        again = list(relaxer.run(batch, context(params, saved=first.state)))
         assert again[0] == whole[0]
         for mine, theirs in zip(again[1:], whole[1:], strict=True):
             assert mine.crystal == theirs.crystal
@@ -125,12 +126,9 @@ def test_static_leaves_the_crystal_and_adds_energies(context, salt, lonely):
     assert drop.reason == "not evaluable"
 
 
-def test_senseless_parameters_are_told_before_the_start(tmp_path):
-    problems = list(
-        relax.check(RelaxParams(fmax=0, steps=-1, max_volume_ratio=1, checkpoint_every=0), tmp_path)
-    )
-    assert len(problems) == 4
-    assert not list(relax.check(RelaxParams(), tmp_path))
+@pytest.mark.parametrize("info", [relax, static], ids=lambda info: info.name)
+def test_it_keeps_the_contract(info):
+    assert check(info) == []
 
 
 def test_the_announcement_loads_no_torch():

@@ -1,27 +1,12 @@
 """What the tests of this plugin share."""
 
-from pathlib import Path
-
 import pytest
-from stargen_stability.calculator import Hull
 from stargen_stability.formulas import parse_formula
-from stargen_stability.info import HullParams
+from stargen_stability.info import HullParams, hull
 
-from stargen.calculators.context import BaseContext
+from stargen.calculators import conformance
 from stargen.crystal import Candidate, Crystal
 from stargen.elements import ATOMIC_NUMBERS
-from stargen.model import Chemistry
-
-
-class HullContext(BaseContext):
-    """A context for a gather: nothing is asked of it but parameters and input files."""
-
-    folder = Path()
-    stop_requested = False
-
-    def progress(self, done, total): ...
-    def checkpoint(self, state): ...
-    def resume(self): ...
 
 
 @pytest.fixture
@@ -29,21 +14,11 @@ def place(tmp_path):
     """Run `stability.hull` over (formula, properties) and return the candidates."""
 
     def run(candidates, **params):
-        context = HullContext(
-            job="hull",
-            use="stability.hull",
-            params=HullParams(**params) if params else HullParams(),
-            seed=0,
-            chemistry=Chemistry(),
-            input_folder=tmp_path,
+        context = conformance.LocalContext(
+            HullParams(**params), use=hull.name, input_folder=tmp_path
         )
-        hull = Hull()
-        hull.open(context)
         made = [candidate(f"make/{i}", *one) for i, one in enumerate(candidates)]
-        try:
-            return list(hull.run(made, context))
-        finally:
-            hull.close()
+        return conformance.run(hull, made, context=context).candidates
 
     return run
 

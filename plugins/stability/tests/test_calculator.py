@@ -9,8 +9,10 @@ import pytest
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 from stargen_stability import elemental, reference
+from stargen_stability.info import hull
 from stargen_stability.phases import fractions_in
 
+from stargen.calculators.conformance import check
 from stargen.errors import UserTaskError
 
 ELEMENTS = elemental.shipped("mp-2023-02-07")
@@ -142,6 +144,10 @@ def test_a_database_competes_in_the_own_hull(place, tmp_path):
         place(made, database="sqlite:///none.db")
 
 
+def test_it_keeps_the_contract():
+    assert check(hull) == []
+
+
 def test_heights_of_the_materials_project_are_met(shared_data):
     """Recomputed from the shared reference table, against the labels of MP-20."""
     found = reference.from_file(
@@ -152,8 +158,10 @@ def test_heights_of_the_materials_project_are_met(shared_data):
         for row in list(csv.DictReader(file))[::160]:
             amounts = {str(e): n for e, n in Composition(row["reduced_formula"]).items()}
             system = tuple(sorted(amounts))
-            hull = found.phases.hull(system).energy(fractions_in(system, amounts)[None])[0]
-            height = float(row["formation_energy_per_atom"]) - hull
+            at = fractions_in(system, amounts)[None]
+            height = (
+                float(row["formation_energy_per_atom"]) - found.phases.hull(system).energy(at)[0]
+            )
             errors.append(abs(height - float(row["e_above_hull"])))
     assert len(errors) > 90
     assert np.mean(errors) < 0.010
