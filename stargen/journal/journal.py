@@ -11,51 +11,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from zlib import crc32
 
 from stargen.clock import Clock
 from stargen.errors import JournalError, JournalFull
-from stargen.files import NO_ROOM, make_folder
+from stargen.files import NO_ROOM, filesystem_of, make_folder
 from stargen.journal.entries import EntryFiles
-from stargen.journal.framing import (
-    HEAD_SIZE,
-    HEADER_SIZE,
-    MARK_SIZE,
-    MAX_BODY,
-    PAYLOAD,
-    RECORD,
-    SEEDS,
-    pack_head,
-)
 from stargen.journal.lock import Lock, acquire
-from stargen.journal.reader import no_entry
 from stargen.journal.recovery import End, Recovered, recover
 from stargen.journal.snapshots import Snapshot, write_snapshot
-from stargen.journal.writer import CommitThread, Group, Observer, SegmentWriter
+from stargen.journal.tail import SEGMENT_BYTES, Group, Tail
+from stargen.journal.writer import CommitThread, Observer, SegmentWriter
 from stargen.model import Location
 
-SEGMENT_BYTES = 256 * 2**20
 MAX_IN_FLIGHT = 2
 """Groups given to the disk: one being synced, and one that follows without a turn of the loop."""
 
 INLINE_BYTES = 8 * 2**10
 INLINE_BELOW_S = 0.002
-INLINE_SHARE = 0.2
-"""A group is committed on the loop if it is this small, the disk this fast, and no more of the
-loop's time goes there than this."""
+INLINE_SHARE = 0.5
+"""A group is committed on the loop if it is this small, the disk local and this fast, and no more
+of the loop's time goes there than this. (A busy loop has larger groups before it comes to that.)"""
 
 SYNC_WEIGHT = 0.2
 """Of the latest commit in the moving average of their times."""
 
 STOP_S = 5.0
 """How long to wait for a thread that hangs in the system before it is left alone."""
-
-_RECORD_SEED = SEEDS[RECORD]
-_PAYLOAD_SEED = SEEDS[PAYLOAD]
 
 
 def _ignore(_: object) -> None:
@@ -95,13 +81,12 @@ class Journal:
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
         self._entries = EntryFiles(folder)
-        self._segment_bytes = segment_bytes
 
         started = clock.monotonic()
         self._writer = SegmentWriter(folder, end, lock, observer)
         # The first guess at the time of a sync: making a segment costs two of them.
         self._sync_s = (clock.monotonic() - started) / 2
-        self._inline_from_s = 0.0
+        self._inline_from_s = math.inf if filesystem_of(folder).network else -math.inf
         self._thread = CommitThread(
             self._writer,
             clock,
@@ -111,10 +96,10 @@ class Journal:
         )
         self._in_flight: deque[Group] = deque()
         self._wanted = False
+        self._closed = False
         self._committed = 0
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._position = end.position
-        self._begin(self._writer.segment, HEADER_SIZE)
+        self._tail = Tail(self._writer.segment, end.position, segment_bytes, self._hand_over)
 
     @classmethod
     def open(
@@ -180,44 +165,29 @@ class Journal:
     @property
     def position(self) -> int:
         """Records appended in all, durable or not."""
-        return self._position
+        return self._tail.position
 
     @property
     def pending_bytes(self) -> int:
         """What is appended and not yet durable; grows without bound while the disk is full."""
-        return len(self._buffer) - MARK_SIZE + sum(len(group.buffer) for group in self._in_flight)
+        return self._tail.pending_bytes + sum(len(group.buffer) for group in self._in_flight)
 
     def append(self, record: bytes) -> int:
         """Add a record; returns its position. Durable some time after the next `flush`."""
-        size = HEAD_SIZE + len(record)
-        if self._tail + size > self._room_until:
-            self._make_room(size)
-        self._buffer += pack_head(len(record), crc32(record, _RECORD_SEED), RECORD)
-        self._buffer += record
-        self._tail += size
-        self._position += 1
-        return self._position
+        return self._tail.append(record)
 
     def append_payload(self, entries: Sequence[bytes]) -> Location:
         """Add entries, which will lie one after another; returns where they all lie together.
 
         A record that is appended later and points to them is never on disk without them.
         """
-        body = entries[0] if len(entries) == 1 else b"".join(entries)
-        size = HEAD_SIZE + len(body)
-        if self._tail + size > self._room_until:
-            self._make_room(size)
-        self._buffer += pack_head(len(body), crc32(body, _PAYLOAD_SEED), PAYLOAD)
-        self._buffer += body
-        location = Location(self._segment, self._tail + HEAD_SIZE, len(body))
-        self._tail += size
-        return location
+        return self._tail.append_payload(entries)
 
     def flush(self) -> None:
         """Commit what was appended: now if the disk is free, otherwise as soon as it is."""
         if self.error is not None:
             raise self.error
-        if self._is_empty():
+        if self._tail.is_empty:
             return
         if len(self._in_flight) >= MAX_IN_FLIGHT:
             self._wanted = True
@@ -236,7 +206,7 @@ class Journal:
         self.flush()
         if self.error is not None:
             raise self.error
-        target = self._committed + len(self._in_flight) + (not self._is_empty())
+        target = self._committed + len(self._in_flight) + (not self._tail.is_empty)
         if target > self._committed:
             future = self._loop.create_future()
             self._waiters.append((target, future))
@@ -249,12 +219,10 @@ class Journal:
         ------
         JournalCorrupt : if no such bytes were ever appended
         """
-        segment, offset, _ = location
-        if segment == self._segment and offset >= self._offset:
-            return _slice(self._buffer, offset - self._offset, location)
-        for group in self._in_flight:
-            if segment == group.segment and group.offset <= offset < group.end:
-                return _slice(group.buffer, offset - group.offset, location)
+        for group in (self._tail, *self._in_flight):
+            data = group.entry(location)
+            if data is not None:
+                return data
         return self._entries.read(location)
 
     async def snapshot(self, state: bytes, position: int) -> None:
@@ -265,11 +233,14 @@ class Journal:
         Raises
         ------
         JournalFull : if there is no room; the journal itself goes on
+        JournalLocked : if another master has taken over
         """
         if position > self.durable_position:
             await self.until_durable()
         try:
-            await asyncio.to_thread(write_snapshot, self.folder, Snapshot(position, state))
+            self._lock.check()
+            snapshot = Snapshot(position, self.epoch, state)
+            await asyncio.to_thread(write_snapshot, self.folder, snapshot)
         except OSError as error:
             raise _as_journal_error(error, self.folder) from error
 
@@ -279,46 +250,25 @@ class Journal:
         Cancelled, it gives up what is not durable yet, as a crash would. It raises nothing: errors
         go to `on_error`.
         """
+        if self._closed:
+            return
+        self._closed = True
         try:
             with contextlib.suppress(JournalError):
                 await self.until_durable()
                 self._mark_the_end()
         finally:
             self.error = self.error or JournalError(f"the journal {self.folder} is closed")
-            self._room_until = -1
+            self._tail.refuse(self.error)
             if self._thread.stop(STOP_S):
                 self._writer.close()
                 self._lock.release()
             self._entries.close()
 
-    def _begin(self, segment: int, offset: int) -> None:
-        """Begin a group, with room for its mark."""
-        self._segment = segment
-        self._offset = offset
-        self._before = self._position
-        self._buffer = bytearray(MARK_SIZE)
-        self._tail = offset + MARK_SIZE
-        self._room_until = self._segment_bytes
-
-    def _is_empty(self) -> bool:
-        return len(self._buffer) == MARK_SIZE
-
-    def _make_room(self, size: int) -> None:
-        """Turn to a new segment for a frame that the current one has no room for."""
-        if self.error is not None:
-            raise self.error
-        if size > MAX_BODY:
-            raise ValueError(f"{size} bytes are too many for one frame; the limit is {MAX_BODY}")
-        if not self._is_empty():
-            self._hand_over()
-        if self._offset > HEADER_SIZE:
-            self._begin(self._segment + 1, HEADER_SIZE)
-
     def _close_group(self) -> Group:
-        group = Group(self._segment, self._offset, self._before, self._position, self._buffer)
+        group = self._tail.close()
         self._in_flight.append(group)
         self._wanted = False
-        self._begin(self._segment, self._tail)
         return group
 
     def _hand_over(self) -> None:
@@ -327,7 +277,7 @@ class Journal:
     def _may_commit_here(self) -> bool:
         return (
             not self._in_flight
-            and len(self._buffer) <= INLINE_BYTES
+            and self._tail.pending_bytes <= INLINE_BYTES
             and self._sync_s < INLINE_BELOW_S
             and self._clock.monotonic() >= self._inline_from_s
         )
@@ -381,7 +331,7 @@ class Journal:
         if not isinstance(error, JournalError):
             error = JournalError(f"the journal {self.folder} has stopped: {error!r}")
         self.error = error
-        self._room_until = -1
+        self._tail.refuse(error)
         for _, future in self._waiters:
             if not future.done():
                 future.set_exception(error)
@@ -390,17 +340,10 @@ class Journal:
 
     def _mark_the_end(self) -> None:
         """Write a last mark: later damage before it cannot be taken for a torn end."""
-        if self._in_flight or not self._is_empty():
+        if self._in_flight or not self._tail.is_empty:
             return
         with contextlib.suppress(OSError):  # all else is durable; a missing mark harms nobody
             self._writer.commit([self._close_group()])
-
-
-def _slice(buffer: bytearray, start: int, location: Location) -> bytes:
-    data = bytes(buffer[start : start + location.size])
-    if len(data) < location.size:
-        raise no_entry(location)
-    return data
 
 
 def _as_journal_error(error: OSError, folder: Path) -> JournalError:

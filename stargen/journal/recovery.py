@@ -14,7 +14,7 @@ from stargen.journal.frames import FrameWalk, synced_beyond
 from stargen.journal.framing import HEADER_SIZE, PAYLOAD, RECORD, SegmentHeader
 from stargen.journal.reader import read_records
 from stargen.journal.segments import opened, read_chain, segment_path
-from stargen.journal.snapshots import newest_snapshot
+from stargen.journal.snapshots import Snapshot, newest_snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ def recover(folder: Path) -> tuple[Recovered, End]:
     JournalCorrupt : at damage before the torn end
     JournalVersion : if a newer major version wrote it
     """
-    snapshot, warnings = newest_snapshot(folder)
-    covered = snapshot.position if snapshot else 0
     headers, last, torn = _mend(folder)
+    snapshot, warnings = newest_snapshot(folder, lambda found: _of_this_log(found, headers))
+    covered = snapshot.position if snapshot else 0
     for unfinished in folder.glob("snapshot-*.tmp"):
         unfinished.unlink()
     end = _check(folder, headers, last, covered)
@@ -96,7 +96,7 @@ def recover(folder: Path) -> tuple[Recovered, End]:
         snapshot_position=covered,
         position=end.position,
         records=read_records(folder, covered, end.position),
-        warnings=(*warnings, *torn),
+        warnings=(*torn, *warnings),
     )
     return recovered, end
 
@@ -143,6 +143,12 @@ def _mend(folder: Path) -> tuple[list[SegmentHeader], Scan | None, list[str]]:
                 f" written ({scan.problem}); cut off"
             )
     return headers, scan, warnings
+
+
+def _of_this_log(snapshot: Snapshot, headers: list[SegmentHeader]) -> bool:
+    """False for a snapshot that a replaced master took of records that nobody else has."""
+    epochs = [header.epoch for header in headers if header.before < snapshot.position]
+    return not epochs or epochs[-1] <= snapshot.epoch
 
 
 def _check(folder: Path, headers: list[SegmentHeader], last: Scan | None, covered: int) -> End:

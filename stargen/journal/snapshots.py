@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -16,14 +17,15 @@ MAJOR = 1
 MINOR = 0
 KEEP = 2
 
-_HEADER = struct.Struct("<8sHHI16sQQ")
+_HEADER = struct.Struct("<8sHHI16sQQQ")
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The state after the first `position` records, as the master packed it."""
+    """The state after the first `position` records, as the master of `epoch` packed it."""
 
     position: int
+    epoch: int
     state: bytes
 
 
@@ -41,7 +43,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> None:
     version = __version__.encode("ascii", "replace")[:16]
 
     def header(crc: int) -> bytes:
-        numbers = (snapshot.position, len(snapshot.state))
+        numbers = (snapshot.position, snapshot.epoch, len(snapshot.state))
         return _HEADER.pack(MAGIC, MAJOR, MINOR, crc, version, *numbers)
 
     crc = crc32(snapshot.state, crc32(header(0)))
@@ -60,7 +62,7 @@ def read_snapshot(path: Path) -> Snapshot | None:
     data = path.read_bytes()
     if len(data) < _HEADER.size or data[:8] != MAGIC:
         return None
-    _, major, minor, crc, version, position, size = _HEADER.unpack_from(data)
+    _, major, minor, crc, version, position, epoch, size = _HEADER.unpack_from(data)
     state = data[_HEADER.size :]
     if major != MAJOR:
         writer = version.rstrip(b"\0").decode("ascii", "replace")
@@ -71,18 +73,21 @@ def read_snapshot(path: Path) -> Snapshot | None:
     head = data[:12] + bytes(4) + data[16 : _HEADER.size]
     if len(state) != size or crc32(state, crc32(head)) != crc:
         return None
-    return Snapshot(position, state)
+    return Snapshot(position, epoch, state)
 
 
-def newest_snapshot(folder: Path) -> tuple[Snapshot | None, list[str]]:
-    """The newest one that can be read, and a warning for each newer one that cannot."""
+def newest_snapshot(
+    folder: Path, accept: Callable[[Snapshot], bool] = lambda _: True
+) -> tuple[Snapshot | None, list[str]]:
+    """The newest one that is whole and accepted, and a warning for each newer one that is not."""
     warnings: list[str] = []
     for path in snapshot_paths(folder):
         try:
             snapshot = read_snapshot(path)
         except FileNotFoundError:  # the master has just replaced it
             continue
-        if snapshot is not None:
+        if snapshot is not None and accept(snapshot):
             return snapshot, warnings
-        warnings.append(f"{path.name} is damaged; an older snapshot or the whole log is used")
+        problem = "is damaged" if snapshot is None else "is of a master that had been replaced"
+        warnings.append(f"{path.name} {problem}; an older snapshot or the whole log is used")
     return None, warnings

@@ -11,7 +11,6 @@ import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from stargen.clock import Clock
@@ -20,6 +19,7 @@ from stargen.journal.framing import HEADER_SIZE, MARK_SIZE, Mark, SegmentHeader,
 from stargen.journal.lock import Lock
 from stargen.journal.recovery import End
 from stargen.journal.segments import create_segment, segment_path
+from stargen.journal.tail import Group
 
 RETRY_S = 0.5
 """How often a full disk is tried again."""
@@ -32,27 +32,6 @@ shows it). A patience shorter than a turn ends that."""
 
 Observer = Callable[[str], None]
 """Told the named points of a commit; tests die there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Frames that lie together in one segment; the first is room for their mark.
-
-    Parameters
-    ----------
-    offset : of its first byte in the segment
-    before, position : records before it, and up to its end
-    """
-
-    segment: int
-    offset: int
-    before: int
-    position: int
-    buffer: bytearray
-
-    @property
-    def end(self) -> int:
-        return self.offset + len(self.buffer)
 
 
 class SegmentWriter:

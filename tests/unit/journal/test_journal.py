@@ -11,8 +11,9 @@ import pytest
 from support.journals import journal_in, names, open_journal
 
 from stargen.errors import JournalCorrupt, JournalError, JournalFull, JournalLocked
+from stargen.files import Filesystem
 from stargen.journal import journal as journal_module
-from stargen.journal import read_entry, read_records, verify, writer
+from stargen.journal import read_entry, read_records, tail, verify, writer
 from stargen.journal.framing import MAX_BODY
 from stargen.journal.segments import segment_path
 from stargen.model import Location
@@ -125,8 +126,8 @@ async def test_a_frame_larger_than_a_segment_has_one_to_itself(tmp_path: Path):
 
 
 async def test_a_frame_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    assert journal_module.SEGMENT_BYTES <= MAX_BODY  # or the limit would not be looked at
-    monkeypatch.setattr(journal_module, "MAX_BODY", 100)
+    assert tail.SEGMENT_BYTES <= MAX_BODY  # or the limit would not be looked at
+    monkeypatch.setattr(tail, "MAX_BODY", 100)
     async with journal_in(tmp_path, segment_bytes=100) as journal:
         with pytest.raises(ValueError, match="too many for one frame"):
             journal.append(b"x" * 101)
@@ -254,9 +255,12 @@ async def test_a_master_that_was_replaced_stops_before_it_writes(tmp_path: Path)
     journal.append(b"two")
     with pytest.raises(JournalLocked, match="process 42 on elsewhere"):
         await journal.until_durable()
+    with pytest.raises(JournalLocked):
+        await journal.snapshot(b"state", 1)
     await journal.close()
     await asyncio.sleep(0)
     assert [type(error) for error in errors] == [JournalLocked]
+    assert names(tmp_path, "snapshot*") == []
     assert segment_path(tmp_path, 1).stat().st_size == size
     assert (tmp_path / "lock").exists()
 
@@ -272,6 +276,7 @@ async def test_a_second_journal_is_refused_and_a_closed_one_gives_way(tmp_path: 
 async def test_closing_writes_what_was_not_flushed(tmp_path: Path):
     journal = open_journal(tmp_path)
     journal.append(b"one")
+    await journal.close()
     await journal.close()
     assert list(read_records(tmp_path)) == [(1, b"one")]
     with pytest.raises(JournalError, match="is closed"):
@@ -339,7 +344,7 @@ class TestWhereACommitHappens:
         sizes: list[int] = []
         put = writer.CommitThread.put
 
-        def notes(self: writer.CommitThread, group: writer.Group) -> None:
+        def notes(self: writer.CommitThread, group: tail.Group) -> None:
             sizes.append(len(group.buffer))
             put(self, group)
 
@@ -356,6 +361,17 @@ class TestWhereACommitHappens:
         self, tmp_path: Path, threads: list[int], monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.setattr(journal_module, "INLINE_BELOW_S", 0.0)
+        async with journal_in(tmp_path) as journal:
+            for count in (1, 2, 3):
+                journal.append(b"x")
+                await journal.until_durable()
+                assert len(threads) == count
+
+    async def test_a_network_disk_is_left_to_the_thread(
+        self, tmp_path: Path, threads: list[int], monkeypatch: pytest.MonkeyPatch
+    ):
+        network = Filesystem("nfs", tmp_path, network=True)
+        monkeypatch.setattr(journal_module, "filesystem_of", lambda path: network)
         async with journal_in(tmp_path) as journal:
             for count in (1, 2, 3):
                 journal.append(b"x")

@@ -13,7 +13,7 @@ from stargen.journal.framing import HEAD_SIZE, RECORD, frame_head
 from stargen.journal.lock import acquire
 from stargen.journal.recovery import recover
 from stargen.journal.segments import read_header, segment_path
-from stargen.journal.snapshots import snapshot_path
+from stargen.journal.snapshots import Snapshot, snapshot_path, write_snapshot
 
 RECORDS = [b"record %d" % i for i in range(1, 11)]
 
@@ -126,6 +126,18 @@ async def test_a_log_that_ends_before_its_snapshot_is_corrupt(tmp_path: Path):
     os.truncate(segment_path(tmp_path, 1), 200)
     with pytest.raises(JournalCorrupt, match="a snapshot was taken at 10"):
         open_journal(tmp_path)
+
+
+async def test_a_snapshot_that_a_replaced_master_took_too_late_is_not_used(tmp_path: Path):
+    await write(tmp_path, RECORDS[:6])
+    await write(tmp_path, RECORDS[6:])
+    write_snapshot(tmp_path, Snapshot(6, 1, b"six"))
+    write_snapshot(tmp_path, Snapshot(8, 1, b"eight others"))
+    async with journal_in(tmp_path) as journal:
+        assert journal.recovered.snapshot == b"six"
+        assert [position for position, _ in journal.recovered.records] == [7, 8, 9, 10]
+        (warning,) = journal.recovered.warnings
+        assert "replaced" in warning
 
 
 async def test_inner_damage_is_found_before_anything_runs(tmp_path: Path):

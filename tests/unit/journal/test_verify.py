@@ -18,7 +18,7 @@ RECORDS = [b"record %d" % i for i in range(1, 19)]
 @pytest.fixture
 async def folder(tmp_path: Path) -> Path:
     await write(tmp_path, RECORDS, segment_bytes=600)
-    write_snapshot(tmp_path, Snapshot(18, b"state"))
+    write_snapshot(tmp_path, Snapshot(18, 1, b"state"))
     return tmp_path
 
 
