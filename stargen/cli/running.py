@@ -76,7 +76,7 @@ def up(
             requests=requests,
             show=view.show,
         )
-    summarise(name, place, outcome)
+    summarise(name, file, place, outcome)
     raise typer.Exit(outcome.exit_code)
 
 
@@ -107,11 +107,11 @@ def down(
     )
 
 
-def summarise(name: str, place: Path, outcome: Outcome) -> None:
+def summarise(name: str, file: Path, place: Path, outcome: Outcome) -> None:
     """What came of a run: the funnel, what is missing, and where to look further."""
     from stargen.cli.tables import FUNNEL_HEADINGS, funnel_rows, headline, notes
 
-    picture = outcome.picture
+    picture = outcome.picture | {"state": outcome.state, "reason": outcome.reason}
     typer.echo()
     show_table(FUNNEL_HEADINGS, funnel_rows(picture))
     typer.echo()
@@ -123,16 +123,18 @@ def summarise(name: str, place: Path, outcome: Outcome) -> None:
         pids = ", ".join(map(str, outcome.left))
         typer.secho(f"these processes could not be ended: {pids}", fg="red")
     typer.secho(headline(name, picture).text, bold=True)
-    for command in _next_commands(place, outcome):
+    for command in _next_commands(file, place, outcome):
         typer.echo(f"  {command}")
 
 
-def _next_commands(place: Path, outcome: Outcome) -> list[str]:
+def _next_commands(file: Path, place: Path, outcome: Outcome) -> list[str]:
     commands: list[str] = []
+    if outcome.state == "stopped":
+        commands.append(f"stargen up {file} --folder {place}")
     if outcome.picture["failures"]:
         commands.append(f"stargen failures --campaign {place}")
-    if outcome.state in ("stopped", "held"):
-        commands.append(f"stargen status --campaign {place}")
+    if outcome.state == "held":
+        commands.append(f"stargen up {file} --folder {place} --release all")
     if outcome.picture.get("sinks"):
         commands.append(f"stargen db stats --campaign {place}")
     return commands

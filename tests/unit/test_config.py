@@ -1,9 +1,11 @@
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from stargen.config import (
     Limits,
+    Master,
     Pool,
     Settings,
     config_files,
@@ -119,3 +121,14 @@ def test_nodes_are_promised_where_the_file_says_what_they_have():
     )
     unknown = Pool(launcher="ssh", hosts=("a",))
     assert promised_nodes(Settings(pool={"far": unknown}), machine) is None
+
+
+def test_the_reference_explains_every_key_and_default():
+    page = (ROOT / "docs" / "reference" / "site.md").read_text("utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
+    told = {row[1].strip().strip("`"): row[3].strip() for row in rows if len(row) == 5}
+    for table in (Master, Pool, Limits):
+        assert {f.name for f in fields(table)} <= told.keys()
+    for f in fields(Master):
+        assert float(told[f.name]) == f.default
+    assert told["io"] == str(Limits().io)

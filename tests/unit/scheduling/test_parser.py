@@ -1,3 +1,6 @@
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from stargen.errors import CampaignError, Problems
@@ -11,7 +14,9 @@ from stargen.model import (
     StepSpec,
     StopSpec,
 )
+from stargen.scheduling.campaign_file import CampaignTable, JobTable, ResourcesTable
 from stargen.scheduling.parser import draft, parse
+from stargen.typed import key_of
 
 TEXT = """
 [campaign]
@@ -180,3 +185,10 @@ def test_one_broken_job_does_not_hide_the_others():
         ("k", ("job", 1))
     ]
     assert [problem.line for problem in made.problems] == [5, 10]
+
+
+def test_the_reference_explains_every_key():
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "campaign.md").read_text("utf-8")
+    tables = (CampaignTable, JobTable, ResourcesTable, Chemistry, StopSpec, SelectSpec, Retries)
+    keys = {key_of(f) for table in tables for f in fields(table)}
+    assert sorted(key for key in keys if f"`{key}`" not in page) == []
