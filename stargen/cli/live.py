@@ -86,6 +86,7 @@ def _pace(picture: Picture) -> str:
 def render(name: str, picture: Picture) -> RenderableType:
     """A picture for a terminal."""
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
@@ -105,7 +106,8 @@ def render(name: str, picture: Picture) -> RenderableType:
         table.add_row(*(Text(cell) for cell in row), style=style)
     parts: list[RenderableType] = [Text(head.text, style="bold")]
     if head.share is not None:
-        parts.append(ProgressBar(total=1.0, completed=head.share, width=60))
+        bar = ProgressBar(total=1.0, completed=head.share, width=60, complete_style="green")
+        parts.append(Padding(bar, 0))  # a bar alone does not end its line
     parts.append(table)
     parts += [Text(note, style="yellow") for note in notes(picture)]
     return Group(*parts)

@@ -129,4 +129,5 @@ def _losses(job: Mapping[str, Any], most: int | None) -> str:
 
 def _others(job: Mapping[str, Any]) -> str:
     lost = job["in"] - job["out"]
-    return f"not selected {count(lost)}" if job["shape"] == "select" and lost > 0 else ""
+    decided = job["shape"] == "select" and job["state"] != "open" and lost > 0
+    return f"not selected {count(lost)}" if decided else ""

@@ -18,6 +18,7 @@ from stargen.master.nodes import Nodes
 from stargen.master.sinks import SinkKeeper
 from stargen.messages import Attach
 from stargen.scheduling.events import Asked
+from stargen.scheduling.explain import explain
 from stargen.scheduling.plan import Plan
 from stargen.status_forms import as_json, failures_json
 from stargen.typed import near
@@ -192,7 +193,7 @@ class RunningCampaign:
 
     def explain(self, target: str) -> Any:
         self._check_job(target.partition("/")[0])
-        return self.kernel.scheduler.explain(target)
+        return explain(self.kernel.scheduler, target, self._clock.wall())
 
     def ask(self, action: str, target: str, by: str) -> None:
         request = self.request(action, target, by)

@@ -25,6 +25,7 @@ def test_a_picture_fits_the_terminal(picture, width):
     text = drawn(picture, width)
     assert "salts: running, 10 s, about 30 s left" in text
     assert "odd 2" in text
+    assert text.splitlines()[1].strip("━╸╺ ") == ""
     assert "the disk is slow" in text
     assert max(map(len, text.splitlines())) <= width
     assert len(text.splitlines()) < 24

@@ -35,7 +35,9 @@ def test_rare_reasons_are_counted_together(picture):
 
 
 def test_a_select_says_how_many_it_left(picture):
-    picture["jobs"][2] |= {"in": 17, "out": 3}
+    picture["jobs"][2] |= {"in": 17, "out": 0}
+    assert funnel_rows(picture)[2] == ["few", "17", "0", ""]
+    picture["jobs"][2] |= {"in": 17, "out": 3, "state": "done"}
     assert funnel_rows(picture)[2] == ["few", "17", "3", "not selected 14"]
 
 
