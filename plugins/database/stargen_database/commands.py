@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -170,14 +171,13 @@ def export(
             connection, parsed, order_by=order_by, limit=limit if limit > 0 else None
         )
         if output is None:
-            import sys
-
-            exports.FORMATS[form](pairs, sys.stdout, _property_names(connection))
+            exports.FORMATS[form](pairs, sys.stdout, queries.property_names(connection))
             return
         if form == "cif" and (output.is_dir() or not output.suffix):
             written = _write_folder(output, exports.cif_files(pairs))
         else:
-            written = _write_file(output, exports.FORMATS[form], pairs, _property_names(connection))
+            names = queries.property_names(connection)
+            written = _write_file(output, exports.FORMATS[form], pairs, names)
     if as_json:
         show_json({"written": written, "to": str(output)})
     else:
@@ -204,12 +204,6 @@ def _write_folder(folder: Path, files: Iterator[tuple[str, str]]) -> int:
         (folder / name).write_text(text, "utf-8")
         written += 1
     return written
-
-
-def _property_names(connection: sa.Connection) -> list[str]:
-    from stargen_database import queries
-
-    return sorted(queries.known_names(connection) - queries.NAMES_OF_ALL)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from stargen.crystal import Candidate, Scalar
-from stargen.expressions import BUILTINS, Expression, ValueKind, parse
+from stargen.expressions import Expression, ValueKind, parse
 from stargen_database.filters import OWN_NAMES, Translator
 from stargen_database.rows import candidate_of, properties_of
 from stargen_database.schema import (
@@ -59,10 +59,15 @@ class Found:
         return {**{name: getattr(self, name) for name in fields + verdict}, **self.properties}
 
 
+def property_names(connection: sa.Connection) -> list[str]:
+    """The properties that some material had."""
+    query = sa.select(property_name.c.name).order_by(property_name.c.name)
+    return list(connection.execute(query).scalars())
+
+
 def known_names(connection: sa.Connection) -> frozenset[str]:
     """Names that a filter may use here, beside the built-ins."""
-    stored = connection.execute(sa.select(property_name.c.name)).scalars()
-    return frozenset(stored) | frozenset(WELL_KNOWN) | frozenset(OWN_NAMES)
+    return frozenset([*property_names(connection), *WELL_KNOWN, *OWN_NAMES])
 
 
 def parse_filter(connection: sa.Connection, text: str | None) -> Expression | None:
@@ -242,7 +247,3 @@ def _found(row: sa.RowMapping) -> Found:
         detail=row["detail"],
         properties=properties_of(row),
     )
-
-
-NAMES_OF_ALL = frozenset(BUILTINS) | frozenset(OWN_NAMES)
-"""Names that every material answers to."""
