@@ -121,13 +121,15 @@ class Feeder:
 
 def _commands(source: int) -> Iterator[int]:
     """The newest durable position each time there is one; ends with the input."""
-    text = b""
+    text, newest = b"", None
     while True:
         data = os.read(source, 65536)
         text += data
         *lines, text = text.split(b"\n")
-        if lines and not (data and select.select([source], [], [], 0)[0]):
-            yield int(lines[-1])
+        newest = int(lines[-1]) if lines else newest
+        if newest is not None and not (data and select.select([source], [], [], 0)[0]):
+            yield newest
+            newest = None
         if not data:
             return
 

@@ -141,9 +141,10 @@ class SinkKeeper:
         except ValueError:
             return line.decode(errors="replace").strip()
         if "stored" in what:
-            self.stored = int(what["stored"])
-            self.problem = ""
-            self._stored.set()
+            before, self.stored = self.stored, int(what["stored"])
+            if self.stored > before:
+                self.problem = ""
+                self._stored.set()
         return str(what.get("problem", ""))
 
     async def _tell(self, process: asyncio.subprocess.Process) -> None:
