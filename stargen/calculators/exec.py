@@ -246,6 +246,7 @@ run = CalculatorInfo(
     resources=_resources,
     grain=1,
     check=_check,
+    properties=("*",),
     reuse="never",
     summary="runs any command for each candidate",
 )
