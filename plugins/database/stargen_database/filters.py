@@ -141,9 +141,9 @@ class Translator:
         if node.where == "CONTAINS":
             find = sa.func.strpos if self._postgresql else sa.func.instr
             return find(text, part) > 0
-        size, part_size = sa.func.length(text), sa.func.length(part)
-        start = 1 if node.where == "STARTS" else size - part_size + 1
-        return sa.and_(size >= part_size, sa.func.substr(text, start, part_size) == part)
+        size = sa.func.length(part)  # where the text is shorter, no piece of it has this size
+        start = 1 if node.where == "STARTS" else sa.func.length(text) - size + 1
+        return sa.func.substr(text, start, size) == part
 
     def _from_json(self, name: str, kind: ValueKind) -> Value:
         found = self._json_type(name)

@@ -96,7 +96,7 @@ def stored(request, tmp_path_factory):
 
 
 @settings(
-    max_examples=400,
+    max_examples=300,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(text=filters)

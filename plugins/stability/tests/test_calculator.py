@@ -2,7 +2,6 @@ import csv
 import gzip
 import io
 import math
-import sqlite3
 
 import numpy as np
 import pytest
@@ -13,6 +12,8 @@ from stargen_stability.info import hull
 from stargen_stability.phases import fractions_in
 
 from stargen.calculators.conformance import check
+from stargen.calculators.contract import Arrived
+from stargen.crystal import encode_entry
 from stargen.errors import UserTaskError
 
 ELEMENTS = elemental.shipped("mp-2023-02-07")
@@ -129,17 +130,18 @@ def test_predicted_formation_energies_need_no_elements(place):
 
 
 def test_a_database_competes_in_the_own_hull(place, tmp_path):
-    with sqlite3.connect(tmp_path / "old.db") as connection:
-        connection.execute(
-            "CREATE TABLE material (formula TEXT, formation_energy_per_atom REAL, "
-            "energy_per_atom REAL, energy_scheme TEXT)"
-        )
-        connection.execute(f"INSERT INTO material VALUES ('Li2O', -2.0, -4.9, '{SCHEME}')")
+    sink = pytest.importorskip("stargen_database.sink", reason="needs stargen-database")
+    (known,) = place([("Li2O", total("Li2O", -2.0))])
+    store = sink.DatabaseSink(f"sqlite:///{tmp_path}/old.db", "earlier", {"hull": []})
+    store.write([Arrived("hull", encode_entry(known))], 1)
+    store.close()
     made = [("Li2O", total("Li2O", -1.9))]
     (tmp_path / "ref.csv").write_text("formula,formation_energy_per_atom\nLi2O,-1.8\n")
     (candidate,) = place(made, reference="ref.csv", database="sqlite:///old.db")
     assert candidate.properties["e_above_hull"] == pytest.approx(-0.1)
     assert candidate.properties["e_above_hull_self"] == pytest.approx(0.1)
+    (candidate,) = place(made, database="sqlite:///old.db")
+    assert candidate.properties["hull_reference"].endswith("+ database old.db (1 phases)")
     with pytest.raises(UserTaskError, match="no such file"):
         place(made, database="sqlite:///none.db")
 
