@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Picture = dict[str, Any]
 
 _LINE_EVERY_S = 10.0
+_SCREEN_EVERY_S = 0.5
+"""Drawing takes some milliseconds, and it is the master's own loop that waits for them."""
 
 
 def view_of(name: str) -> Screen | Lines:
@@ -30,6 +32,7 @@ class Screen:
     def __init__(self, name: str) -> None:
         self._name = name
         self._live: Live | None = None
+        self._next_at = 0.0
 
     def __enter__(self) -> Self:
         from rich.live import Live
@@ -43,7 +46,8 @@ class Screen:
             self._live.stop()
 
     def show(self, picture: Picture) -> None:
-        if self._live is not None:
+        if self._live is not None and picture["now"] >= self._next_at:
+            self._next_at = picture["now"] + _SCREEN_EVERY_S
             self._live.update(render(self._name, picture), refresh=True)
 
 

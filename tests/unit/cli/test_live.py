@@ -55,7 +55,11 @@ def test_lines_are_for_logs_and_screens_for_terminals(monkeypatch):
     assert isinstance(view_of("salts"), Screen)
 
 
-def test_a_screen_can_be_shown_and_left(picture):
+def test_a_screen_is_drawn_twice_a_second_and_left(picture, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("stargen.cli.live.render", lambda name, p: drawn.append(p["now"]) or "")
     with Screen("salts") as screen:
-        screen.show(picture)
+        for quarter in range(5):
+            screen.show(picture | {"now": 1000.0 + quarter / 4})
     screen.show(picture)
+    assert drawn == [1000.0, 1000.5, 1001.0]
