@@ -44,6 +44,7 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+            self._live = None
 
     def show(self, picture: Picture) -> None:
         if self._live is not None and picture["now"] >= self._next_at:
