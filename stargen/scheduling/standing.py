@@ -54,10 +54,8 @@ class Standing:
         node.ends_at = event.ends_at
         keep, cancel = self._sort_attempts(event.running)
         deliver, forget = self._sort_attempts(event.spooled)
-        self._adopt(node, keep + deliver)
-        there = {(ref.job, ref.ordinal) for ref in keep + deliver}
-        gone = [key for key in node.distributor.attempts if key not in there]
-        self.desk.return_tasks(gone, f"not on {node.name} when it attached")
+        self._return_missing(node, {*keep, *deliver})
+        self._adopt(node, keep + [ref for ref in deliver if self._is_latest(ref)])
         self.desk.command(SettleInventory(event.node, keep, cancel + forget, deliver))
         self.desk.wake_all()
 
@@ -72,6 +70,20 @@ class Standing:
             is_open = 0 <= ref.job < len(jobs) and ref.ordinal in jobs[ref.job].tasks
             (wanted if is_open else unwanted).append(ref)
         return wanted, unwanted
+
+    def _is_latest(self, ref: AttemptRef) -> bool:
+        """False for what an earlier attempt left in a spool: it may be a failure, known already."""
+        task = self.state.jobs[ref.job].tasks[ref.ordinal]
+        return (task.epoch, task.n) == (ref.epoch, ref.n)
+
+    def _return_missing(self, node: Node, there: set[AttemptRef]) -> None:
+        """Attempts that the node was believed to have and has not go back to the queue."""
+        gone: list[tuple[int, int]] = []
+        for job_index, ordinal in node.distributor.attempts:
+            task = self.state.jobs[job_index].tasks[ordinal]
+            if AttemptRef(job_index, ordinal, task.epoch, task.n) not in there:
+                gone.append((job_index, ordinal))
+        self.desk.return_tasks(gone, f"not on {node.name} when it attached")
 
     def _adopt(self, node: Node, attempts: list[AttemptRef]) -> None:
         """Attempts that live on this node although their task was given up: it has them again."""

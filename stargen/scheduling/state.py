@@ -228,6 +228,7 @@ class CampaignState:
         task.memory_factor *= record.memory_factor
         if task.state == "assigned":
             self._to_queue(job, task, "retried")
+            task.epoch = task.n = 0  # judged: it is not judged again if told twice
 
     def _candidate_quarantined(self, record: CandidateQuarantined) -> None:
         job = self.jobs[record.job]

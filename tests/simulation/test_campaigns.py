@@ -279,3 +279,34 @@ def test_cuts_kills_and_restarts_lose_nothing_and_count_nothing_twice(seed):
     assert sorted(c.out("b")) == names
     assert sorted(n[-1] for n in c.out("unique")) == list("0123456789")
     assert len(c.out("best")) == 10
+
+
+@pytest.mark.parametrize("retry", ["arrives", "gets lost", "waits"])
+def test_a_failure_that_two_masters_are_told_counts_once(retry):
+    failures = []
+
+    def breaks_once(names, kept):
+        if not failures:
+            failures.append(names)
+            return None
+        return names
+
+    p = plan(
+        job("make", shape=Shape.SOURCE, total=1),
+        job("use", "make", retries=Retries(calculation=1)),
+    )
+    c = Cluster(p, {"make": same, "use": breaks_once}, [("n1", 1)])
+    agent = c.agents["n1"]
+    c.finish_one(agent)
+    agent.linked = False
+    c.finish_one(agent)
+    spool = dict(agent.spool)
+    if retry == "waits":
+        c.cut(agent)
+    agent.linked = retry == "arrives"
+    c.deliver(agent)
+    agent.spool = spool  # the master dies before it can acknowledge the failure
+    c.restart_master()
+    assert c.run().state == "done"
+    assert c.out("use") == ["make/0"]
+    assert not c.scheduler.state.jobs[1].quarantined
