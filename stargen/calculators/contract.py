@@ -184,7 +184,8 @@ class Program(Protocol):
     """An external code, one candidate a task, supervised by the node.
 
     It may also have ``needs_folder(context) -> bool``: where that says False no folder is made, and
-    `folder` is a path that does not exist.
+    `folder` is a path that does not exist. And ``diagnose(folder, code) -> Finding | None``: it is
+    asked once after the end in place of `watch`, with the return code (negative for a signal).
     """
 
     def prepare(self, candidate: Candidate, folder: Path, context: Context) -> Command:
@@ -258,6 +259,7 @@ class CalculatorInfo:
     key : for keyed: params -> (envelope -> key)
     total : for a source: params -> how many ordinals it has; None if it says when it ends
     check : (params, folder of the campaign file) -> problems to report before anything starts
+    check_chemistry : (params, the campaign's limits on elements) -> further such problems
     properties : names that it adds to candidates, for `where` to be checked against; "*" among
         them says that only the run will show which
     reads : params -> files whose content the result depends on
@@ -282,6 +284,7 @@ class CalculatorInfo:
     key: Callable[[Any], Callable[[Envelope], str]] | None = None
     total: Callable[[Any], int | None] | None = None
     check: Callable[[Any, Path], Iterable[str]] | None = None
+    check_chemistry: Callable[[Any, Chemistry], Iterable[str]] | None = None
     properties: tuple[str, ...] = ()
     reads: Callable[[Any], Iterable[str]] | None = None
     checkpoint: Literal["none", "state", "files"] = "none"

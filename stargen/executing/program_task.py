@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from stargen.calculators.contract import Change, Command, Finding, Program
+from stargen.calculators.contract import Change, Command, Finding, Program, Progress
 from stargen.calculators.steps import Batch, LoadedStep, settle
 from stargen.crystal import Candidate, Drop
 from stargen.errors import CalculationFailed
@@ -120,7 +120,7 @@ class ProgramTask:
             running, code = self._run(lambda: self._start(program, command, place))
             if self._attempt.stopping:
                 raise Stopped("asked to stop")
-            finding = running.finding or program.watch(place.folder)
+            finding = running.finding or _last_look(program, place.folder, code)
             if not isinstance(finding, Finding):
                 running.check(code)
                 return program.collect(candidate, place.folder, context), changes
@@ -158,6 +158,12 @@ class ProgramTask:
         if change is None:
             raise CalculationFailed(problem)
         return change
+
+
+def _last_look(program: Program, folder: Path, code: int) -> Progress | Finding | None:
+    """What its end tells; a program that can diagnose learns the return code."""
+    diagnose = getattr(program, "diagnose", None)
+    return program.watch(folder) if diagnose is None else diagnose(folder, code)
 
 
 def _noted(candidate: Candidate, changes: list[Change] | None) -> Candidate:

@@ -131,6 +131,10 @@ class _Organizer:
         if info.check is not None and folder is not None:
             for problem in self._ask(path, info, info.check, params, folder) or ():
                 self.reader.note(params_path, f"{info.name}: {problem}")
+        if info.check_chemistry is not None and folder is not None:
+            chemistry = self._draft.campaign.chemistry
+            for problem in self._ask(path, info, info.check_chemistry, params, chemistry) or ():
+                self.reader.note(params_path, f"{info.name}: {problem}")
         return True
 
     def _step_paths(self, job: _Job, k: int) -> tuple[KeyPath, KeyPath]:

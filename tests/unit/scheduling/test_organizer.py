@@ -41,6 +41,7 @@ INFOS = {
         info("t.program", program=True, resources=lambda p, e: (Resources(cores=4),)),
         info("t.sized", by_envelope=True, resources=lambda p, e: (Resources(cores=_size(e)),)),
         info("t.check", check=lambda p, folder: [f"{folder}/x is not there"]),
+        info("t.elements", check_chemistry=lambda p, c: [f"no {e}" for e in c.require]),
         info("t.broken", resources=no_answer),
     ]
 }
@@ -222,6 +223,11 @@ def test_calculators_check_their_files_only_when_asked():
     text = SOURCE + job("m", 'use = "t.check"', "s")
     plan(text)
     assert "t.check: here/x is not there" in refusal(text, folder=Path("here"))
+
+
+def test_a_calculator_may_refuse_the_elements_of_the_campaign():
+    text = 'chemistry = { require = ["Xe"] }\n' + SOURCE + job("m", 'use = "t.elements"', "s")
+    assert "t.elements: no Xe" in refusal(text, folder=Path("here"))
 
 
 STOP = 'stop = {{ job = "{}", kept = 5{} }}\n'
