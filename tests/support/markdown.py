@@ -3,6 +3,7 @@
 A block may be told what to do by a comment on the line before it::
 
     <!-- file: my/campaign.toml -->      its text is written there before the page's commands go on
+    <!-- append: my/campaign.toml -->    as well, at the end of the file
     <!-- slow -->                        its commands take minutes
     <!-- exit: 2 -->                     its commands end with that code
 """
