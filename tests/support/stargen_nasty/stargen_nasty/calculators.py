@@ -71,7 +71,8 @@ class Fan(_Plain):
 class Long(_Plain):
     def run(self, candidates: Sequence[Candidate], context: Context) -> Iterator[Candidate]:
         for candidate in candidates:
-            _note(context.params.log, f"{candidate.candidate_id} {os.getpid()}")
+            if context.params.log:
+                _note(context.input_file(context.params.log), f"{candidate.candidate_id}")
             end = time.monotonic() + context.params.seconds
             while (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, 0.05))
@@ -82,13 +83,14 @@ class Fault(_Plain):
     def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Any]:
         params = context.params
         struck = [c for c in candidates if _ordinal(c) % params.every == 0]
-        if params.once:
-            before = _lines(params.once)
+        memory = context.input_file(params.once) if params.once else None
+        if memory is not None:
+            before = memory.read_text().split() if memory.exists() else []
             struck = [c for c in struck if c.candidate_id not in before]
         if not struck or params.mode == "none":
             return candidates
-        if params.once:
-            _note(params.once, struck[0].candidate_id)
+        if memory is not None:
+            _note(memory, struck[0].candidate_id)
         return _FAULTS[params.mode](candidates)
 
 
@@ -160,13 +162,8 @@ def _ordinal(candidate: Candidate) -> int:
     return int(candidate.candidate_id.split("/")[1])
 
 
-def _note(path: str, line: str) -> None:
+def _note(path: Path, line: str) -> None:
     """One line, whole even if several processes write, and there even if this one dies."""
-    if path:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        os.write(fd, f"{line}\n".encode())
-        os.close(fd)
-
-
-def _lines(path: str) -> set[str]:
-    return set(Path(path).read_text().split()) if Path(path).exists() else set()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(fd, f"{line}\n".encode())
+    os.close(fd)

@@ -101,7 +101,6 @@ long = CalculatorInfo(
     factory="stargen_nasty.calculators:Long",
     params=LongParams,
     grain=1,
-    properties=("pid",),
     summary="takes its time, and keeps a list of what it began",
 )
 
