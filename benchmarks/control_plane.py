@@ -39,6 +39,17 @@ from stargen.master.launch import Wiring
 from stargen.model import Location
 from stargen.records import TasksFinished, decode
 
+MAP = """
+[[job]]
+name = "map{n}"
+input = "{input}"
+use = "echo.map"
+grain = 1
+"""
+
+CORES = 64
+"""Of each agent."""
+
 CAMPAIGN = """
 [campaign]
 name = "control-plane"
@@ -51,17 +62,25 @@ params = {{ count = {tasks} }}
 """
 
 
-def run_once(tasks: int, agents: int, cores: int, profile: bool) -> dict:
+def run_once(tasks: int, agents: int, maps: int, profile: bool) -> dict:
     folder = Path(tempfile.mkdtemp(prefix="stargen-bench-", dir=Path.home()))
     try:
-        return _run_in(folder, tasks, agents, cores, profile)
+        return _run_in(folder, tasks, agents, maps, profile)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run_in(folder: Path, tasks: int, agents: int, cores: int, profile: bool) -> dict:
+def campaign_text(tasks: int, maps: int) -> str:
+    """A source and so many maps behind it; `tasks` in all, one candidate each."""
+    text = CAMPAIGN.format(tasks=tasks // (maps + 1))
+    for n in range(1, maps + 1):
+        text += MAP.format(n=n, input="make" if n == 1 else f"map{n - 1}")
+    return text
+
+
+def _run_in(folder: Path, tasks: int, agents: int, maps: int, profile: bool) -> dict:
     campaign = folder / "campaign.toml"
-    campaign.write_text(CAMPAIGN.format(tasks=tasks))
+    campaign.write_text(campaign_text(tasks, maps))
     names = [f"n{i}" for i in range(agents)]
     wiring = Wiring(
         campaign,
@@ -72,7 +91,7 @@ def _run_in(folder: Path, tasks: int, agents: int, cores: int, profile: bool) ->
     wiring.folder.prepare()
     sockets = [str(wiring.folder.socket(f"agent-{name}")) for name in names]
     child = multiprocessing.get_context("spawn").Process(
-        target=serve_agents, args=(sockets, cores), daemon=True
+        target=serve_agents, args=(sockets, CORES), daemon=True
     )
     child.start()
     profiler = cProfile.Profile() if profile else None
@@ -89,10 +108,11 @@ def _run_in(folder: Path, tasks: int, agents: int, cores: int, profile: bool) ->
     first = picture["started_at"]
     working = max(1e-9, picture["at"] - first)
     assert outcome.state == "done", outcome
-    count, size = verify(folder / "out" / "journal", tasks)
+    count, size = verify(folder / "out" / "journal", tasks // (maps + 1), maps + 1)
     return {
         "tasks": tasks,
         "agents": agents,
+        "maps": maps,
         "wall_s": wall,
         "working_s": working,
         "tasks_per_s": count / working,
@@ -103,9 +123,9 @@ def _run_in(folder: Path, tasks: int, agents: int, cores: int, profile: bool) ->
     }
 
 
-def verify(journal: Path, tasks: int) -> tuple[int, int]:
-    """Every ordinal is there once, with the content that its agent gave it."""
-    seen = bytearray(tasks)
+def verify(journal: Path, each: int, jobs: int) -> tuple[int, int]:
+    """Every candidate came out of every job once, as the agent made it; (results, bytes)."""
+    seen = [bytearray(each) for _ in range(jobs)]
     files = EntryFiles(journal)
     size = 0
     for _, body in RecordReader(journal).read():
@@ -115,14 +135,12 @@ def verify(journal: Path, tasks: int) -> tuple[int, int]:
         for row in record.rows:
             (length,) = row.sizes
             entry = files.read(Location(row.segment, row.offset, length))
-            ordinal = int(envelope_of(entry).candidate_id.removeprefix("make/"))
-            assert ordinal == row.ordinal, (ordinal, row)
             assert crc32(entry[:-4]) == int.from_bytes(entry[-4:], "little")
-            seen[ordinal] += 1
+            seen[record.job][int(envelope_of(entry).candidate_id.removeprefix("make/"))] += 1
             size += length
     files.close()
-    assert seen == b"\1" * tasks, "a candidate is missing or doubled"
-    return tasks, size
+    assert seen == [b"\1" * each] * jobs, "a candidate is missing or doubled"
+    return each * jobs, size
 
 
 def bare(folder: Path, tasks: int, size: int) -> float:
@@ -144,7 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--agents", type=int, nargs="*", default=[1])
-    parser.add_argument("--cores", type=int, default=64, help="of each agent")
+    parser.add_argument("--maps", type=int, default=0, help="map jobs behind the source")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
@@ -155,7 +173,7 @@ def main() -> None:
     for agents in options.agents:
         for tasks in options.tasks:
             runs = [
-                run_once(tasks, agents, options.cores, options.profile)
+                run_once(tasks, agents, options.maps, options.profile)
                 for _ in range(options.repeats)
             ]
             rows += runs

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -118,8 +119,8 @@ class LocalLauncher:
 
     def _spawn(self, node: NodeSpec) -> PidNote:
         log = log_file(node)
-        log.parent.mkdir(parents=True, exist_ok=True)
         try:
+            log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as messages:
                 child = subprocess.Popen(
                     command(node),
@@ -133,7 +134,8 @@ class LocalLauncher:
             raise NodeError(f"the agent cannot be started: {error}", node=node.name) from error
         self._children.append(child)
         note = PidNote.of(child.pid)
-        write_atomically(_note_file(node), json.dumps(asdict(note)).encode())
+        with suppress(OSError):  # on a full disk the agent is found by its socket alone
+            write_atomically(_note_file(node), json.dumps(asdict(note)).encode())
         return note
 
 

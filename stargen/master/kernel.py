@@ -98,6 +98,11 @@ class Kernel:
             self._do(self.scheduler.handle(*asked))
         await self.journal.until_durable()
 
+    @property
+    def over(self) -> bool:
+        """True if there is nothing to run for."""
+        return self._ended is not None
+
     async def run(self) -> Ended:
         """Turn until the campaign is over, or is told to stop.
 

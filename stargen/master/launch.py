@@ -50,6 +50,7 @@ Observer = Callable[[str], None]
 
 _SOCKET_NAME_CHARS = 16
 _COLLECT_EVERY = 50_000
+_HURRY_S = 5.0
 
 
 def run(
@@ -120,19 +121,21 @@ class Wiring:
     ) -> Outcome:
         """See `run`."""
         written = draft(_read(self.campaign_file), self.campaign_file)
-        self._plan(written, ())
+        fresh = self._plan(written, ())
         self.folder.prepare()
         journal = self._open_journal()
         status, running = Status(), None
         try:
-            status, scheduler = self._restore(written, journal.recovered)
+            status, scheduler = self._restore(written, fresh, journal.recovered)
             running = self._assemble(scheduler, status, journal, show)
             with _signals_to(running), _calm_collector():
                 return await running.run(self._attach, requests)
         except Exception as error:
             raise self._with_story(_first(error), status) from None
         finally:
-            await journal.close()
+            with suppress(TimeoutError):  # on a full disk only one in a hurry gives up
+                async with asyncio.timeout(_HURRY_S if running and running.hurried else None):
+                    await journal.close()
             if running is not None:
                 await running.hang_up()
 
@@ -152,7 +155,9 @@ class Wiring:
         find = self._registry.calculator
         return organize(written, find, folder=folder, offers=offers, first=first)
 
-    def _restore(self, written: Draft, recovered: Recovered) -> tuple[Status, Scheduler]:
+    def _restore(
+        self, written: Draft, fresh: Plan, recovered: Recovered
+    ) -> tuple[Status, Scheduler]:
         """The state that the journal tells of, under the campaign file as it is now."""
         status, snapshot = Status(), None
         if recovered.snapshot is not None:
@@ -162,7 +167,9 @@ class Wiring:
         for _, body in recovered.records:
             tail.append(decode(body))
             fold(status, tail[-1])
-        plan = self._adopt(written, status)
+        plan = self._adopt(written, status) if status.jobs else fresh
+        self.folder.keep_campaign_file(plan.text)
+        self.folder.keep_origin(self.campaign_file.parent)
         patience = Patience(lost_after_s=self.settings.master.lost_after_s)
         if snapshot is None:
             scheduler = Scheduler(plan, patience=patience)
@@ -174,13 +181,9 @@ class Wiring:
 
     def _adopt(self, written: Draft, status: Status) -> Plan:
         """The plan of the file as it is now, if it goes with what has been done so far."""
-        if status.jobs:
-            begun = [job.name for job in status.jobs if job.taken or job.open or job.out]
-            compatible(_read(self.folder.campaign_file), written, begun)
-        plan = self._plan(written, [job.name for job in status.jobs])
-        self.folder.keep_campaign_file(plan.text)
-        self.folder.keep_origin(self.campaign_file.parent)
-        return plan
+        begun = [job.name for job in status.jobs if job.taken or job.open or job.out]
+        compatible(_read(self.folder.campaign_file), written, begun)
+        return self._plan(written, [job.name for job in status.jobs])
 
     # --- the parts --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -57,6 +58,8 @@ from stargen.transport.link import Link
 from stargen.transport.session import Limits
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 30.0
+_LONG_LIFE_S = 10.0
+"""An agent whose link held as long does not count as one that keeps failing."""
 _INVENTORY_S = 30.0
 _MESSAGE_BYTES = 1024 * 1024
 _TRIES_WITHOUT_HOPE = 4
@@ -113,11 +116,15 @@ class NodeKeeper:
                 access = await self.launcher.start(self.spec)
                 link = await access.connect(self._me, self._limits)
                 await self._introduce(link, attach)
-                pause_s, self.tries = _FIRST_PAUSE_S, 0
+                self.tries = 0
+                begun = time.monotonic()
                 await self._attend(link, access)
+                if time.monotonic() - begun > _LONG_LIFE_S:
+                    pause_s = _FIRST_PAUSE_S
             except (NodeError, ProtocolError) as error:
                 self.tries += 1
-                self._complain(error)
+                if not self._leaving:
+                    self._complain(error)
             if not self._leaving:
                 await asyncio.sleep(pause_s * self._chance.uniform(0.5, 1.0))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -319,9 +326,15 @@ class Nodes:
         read, resources = self._read, resources_form(command.resources)
         orders: list[TaskOrder] = []
         size = 0
-        for ordinal, n, lo, hi, entries, kept in command.rows:
+        for ordinal, n, lo, hi, entries, kept, steered in command.rows:
             order = TaskOrder(
-                ordinal, n, lo, hi, [read(at) for at in entries], [read(at) for at in kept]
+                ordinal,
+                n,
+                lo,
+                hi,
+                [read(at) for at in entries],
+                [read(at) for at in kept],
+                steered,
             )
             orders.append(order)
             size += sum(at.size for at in entries) + sum(at.size for at in kept)

@@ -99,20 +99,19 @@ class RunningCampaign:
             self.kernel.alert(f"journal: {warning}")
         self._serving = asyncio.create_task(self._serve_control())
         async with asyncio.TaskGroup() as group:
-            epoch = self.kernel.scheduler.state.epoch
-            keeping = group.create_task(self.nodes.keep(attach(epoch)))
             helpers = [
-                keeping,
                 *(group.create_task(sink.keep()) for sink in self.sinks),
                 group.create_task(self._look_for_hope()),
                 group.create_task(self._show_often()),
             ]
+            if not self.kernel.over:
+                epoch = self.kernel.scheduler.state.epoch
+                helpers.append(group.create_task(self.nodes.keep(attach(epoch))))
             ending = await self.kernel.run()
             left = await self.nodes.dismiss(ending.reason, _GRACE_S)
-            missing = await self._finish_sinks()
+            missing = await self._wind_up()
             for helper in helpers:
                 helper.cancel()
-        await self.kernel.keep_snapshot()
         if self._show is not None:
             self._show(self.picture())
         return self._outcome(ending, missing, left)
@@ -129,19 +128,29 @@ class RunningCampaign:
         code = 0 if clean and not quarantined else 1
         return Outcome(ending.state, ending.reason, code, self.picture(), missing, left)
 
-    async def _finish_sinks(self) -> list[str]:
-        await self.journal.until_durable()
-        finishing = [asyncio.create_task(sink.finish(_SINK_PATIENCE_S)) for sink in self.sinks]
-        if finishing:
-            hurry = asyncio.create_task(self._cancel_when_hurried(finishing))
-            await asyncio.wait(finishing)
-            hurry.cancel()
+    async def _wind_up(self) -> list[str]:
+        """Make everything durable, fill the sinks, keep the state; what sinks lack in the end."""
+        winding = asyncio.create_task(self._finish())
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait((winding, hurry), return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not winding.done():
+            winding.cancel()
+            await asyncio.wait((winding,))
+        elif (error := winding.exception()) is not None:
+            raise error
         return [text for sink in self.sinks if (text := sink.shortfall()) is not None]
 
-    async def _cancel_when_hurried(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
-        await self._hurry.wait()
-        for task in tasks:
-            task.cancel()
+    async def _finish(self) -> None:
+        await self.journal.until_durable()
+        await self.kernel.keep_snapshot()
+        for sink in self.sinks:
+            await sink.finish(_SINK_PATIENCE_S)
+
+    @property
+    def hurried(self) -> bool:
+        """True if somebody wants the end at once."""
+        return self._hurry.is_set()
 
     async def _serve_control(self) -> None:
         try:

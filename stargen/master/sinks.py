@@ -93,16 +93,13 @@ class SinkKeeper:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def finish(self, patience_s: float) -> str | None:
-        """Wait until the store has everything; what is missing if nothing moves for so long."""
-        try:
+    async def finish(self, patience_s: float) -> None:
+        """Wait until the store has everything, or nothing has moved for so long."""
+        with suppress(TimeoutError):
             while self.missing:
                 self._stored.clear()
                 async with asyncio.timeout(patience_s):
                     await self._stored.wait()
-        except TimeoutError:
-            return self.shortfall()
-        return None
 
     def shortfall(self) -> str | None:
         """What the store lacks, in words."""

@@ -228,13 +228,13 @@ def test_a_failing_sink_is_started_again_with_an_alert(tmp_path, monkeypatch):
     async def main():
         sink = keeper(tmp_path, lambda: 42, alerts, crash=2)
         keeping = asyncio.create_task(sink.keep())
-        missing = await sink.finish(10.0)
+        await sink.finish(10.0)
         keeping.cancel()
         await asyncio.wait((keeping,))
-        return sink, missing
+        return sink
 
-    sink, missing = asyncio.run(main())
-    assert (sink.stored, sink.missing, missing) == (42, 0, None)
+    sink = asyncio.run(main())
+    assert (sink.stored, sink.missing, sink.shortfall()) == (42, 0, None)
     assert alerts == ["database (sqlite:///x.db): database is locked; it is tried again"]
     assert (tmp_path / "store.lives").read_text() == "3"
 
@@ -243,10 +243,10 @@ def test_what_a_sink_lacks_at_the_end_is_said(tmp_path):
     async def main():
         sink = keeper(tmp_path, lambda: 42, [], crash=99)
         keeping = asyncio.create_task(sink.keep())
-        missing = await sink.finish(0.5)
+        await sink.finish(0.5)
         keeping.cancel()
         await asyncio.wait((keeping,))
-        return missing
+        return sink.shortfall()
 
     missing = asyncio.run(main())
     assert "lacks the last 42 of 42 records (database is locked)" in missing
