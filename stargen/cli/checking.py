@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from stargen.cli.loading import CampaignFile, ConfigFile, load
-from stargen.cli.words import AsJson, count, show_json, show_table
+from stargen.cli.words import AsJson, show_json, show_table
+from stargen.quantities import count
 
 if TYPE_CHECKING:
     from stargen.scheduling.estimate import Estimate

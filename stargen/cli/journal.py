@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stargen.cli.places import Campaign, find_folder
-from stargen.cli.words import AsJson, count, show_json, show_table
+from stargen.cli.words import AsJson, show_json, show_table
+from stargen.quantities import count
 
 if TYPE_CHECKING:
     from stargen.journal import Report

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from stargen.cli.tables import JOB_HEADINGS, headline, job_rows, notes
-from stargen.cli.words import clock, count, rate
+from stargen.quantities import clock, count, rate
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

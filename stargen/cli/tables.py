@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from stargen.cli.words import clock, count, duration, rate
+from stargen.quantities import clock, count, duration, rate
 
 Picture = Mapping[str, Any]
 

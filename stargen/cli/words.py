@@ -1,4 +1,4 @@
-"""How the command line speaks: errors, tables, numbers and times."""
+"""How the command line speaks: errors, tables and JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Annotated, Any
 import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-_PACES = (("s", 1), ("min", 60), ("h", 3600))
 
 
 def fail(text: str) -> None:
@@ -36,36 +33,3 @@ def show_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
             for cell, width, heading in zip(line, widths, headings, strict=True)
         ]
         typer.secho("  ".join(cells).rstrip(), bold=number == 0)
-
-
-def count(number: float) -> str:
-    """A count with its thousands apart: 1,234,567."""
-    return f"{number:,.0f}"
-
-
-def rate(per_s: float) -> str:
-    """So many a second, minute or hour, whichever reads well."""
-    if per_s <= 0:
-        return "-"
-    unit, factor = next((u, f) for u, f in _PACES if per_s * f >= 1 or u == "h")
-    pace = per_s * factor
-    return f"{pace:,.0f}/{unit}" if pace >= 100 else f"{pace:.2g}/{unit}"
-
-
-def clock(at: float) -> str:
-    """The time of day here, from seconds since the epoch."""
-    from datetime import datetime
-
-    return datetime.fromtimestamp(at).astimezone().strftime("%H:%M:%S")
-
-
-def duration(seconds: float) -> str:
-    """About how long: 12 s, 3 min 20 s, 5 h 3 min, 2 d 4 h."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    for unit, small, size, part in (("d", "h", 86400, 3600), ("h", "min", 3600, 60)):
-        if seconds >= size:
-            rest = int(seconds % size // part)
-            return f"{int(seconds // size)} {unit}" + (f" {rest} {small}" if rest else "")
-    rest = int(seconds % 60)
-    return f"{int(seconds // 60)} min" + (f" {rest} s" if rest else "")

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stargen.cli.places import Campaign, find_folder
-from stargen.cli.words import AsJson, count, show_json, show_table
+from stargen.cli.words import AsJson, show_json, show_table
 from stargen.errors import UserError
+from stargen.quantities import count
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
