@@ -30,7 +30,8 @@ class TaskOrder(NamedTuple):
     """One task to run: attempt `n` of this master's epoch.
 
     `lo`, `hi` is the range in its lane (for a source: the ordinals to produce); `entries` are the
-    candidates; `kept` what the keys among them have kept so far (keyed jobs only).
+    candidates; `kept` what the keys among them have kept so far (keyed jobs only); `steered`, if
+    not empty, is the packed table of parameters that a steered source has from here on.
     """
 
     ordinal: int
@@ -39,6 +40,7 @@ class TaskOrder(NamedTuple):
     hi: int
     entries: list[bytes]
     kept: list[bytes]
+    steered: bytes = b""
 
 
 class TaskDone(NamedTuple):

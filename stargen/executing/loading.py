@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from stargen.calculators.contract import Program
 from stargen.calculators.registry import Registry, make
 from stargen.calculators.steps import LoadedStep
+from stargen.codec import unpack
 from stargen.executing.attempt import Attempt, TaskContext
 from stargen.messages import DefineJob, StepDef
 from stargen.model import Chemistry, Resources, Shape
@@ -31,6 +34,7 @@ class LoadedJob:
         self.is_keyed = job.shape == Shape.KEYED
         self._steps: list[LoadedStep] = []
         self._contexts: list[TaskContext] = []
+        self._steered: tuple[bytes, list[LoadedStep]] = (b"", [])
 
     @property
     def is_open(self) -> bool:
@@ -64,9 +68,26 @@ class LoadedJob:
             context.devices = devices
         return self._steps
 
+    def steered(self, steps: list[LoadedStep], table: bytes) -> list[LoadedStep]:
+        """The steps with other parameters for the source; the calculator reads them in `run`.
+
+        Raises
+        ------
+        UserError : the parameters do not fit
+        """
+        if table != self._steered[0]:
+            source, *others = steps
+            params = {**self.job.steps[0].params, **unpack(table)}
+            context = copy(source.context)
+            context.params = _read(source.info.params, params)
+            self._steered = (table, [replace(source, context=context), *others])
+            self._contexts[len(self.job.steps) :] = [cast("TaskContext", context)]
+        return self._steered[1]
+
     def close(self) -> None:
         """Let every calculator go; an error of one does not keep the others."""
         steps, self._steps, self._contexts = self._steps, [], []
+        self._steered = (b"", [])
         for step in reversed(steps):
             if isinstance(step.calculator, Program):
                 continue

@@ -140,7 +140,10 @@ Event = (
 
 
 class SendRow(NamedTuple):
-    """One attempt to send; `entries` and `kept` say where the candidates lie."""
+    """One attempt to send; `entries` and `kept` say where the candidates lie.
+
+    `steered`: see `messages.TaskOrder`.
+    """
 
     ordinal: int
     n: int
@@ -148,6 +151,7 @@ class SendRow(NamedTuple):
     hi: int
     entries: list[Location]
     kept: list[Location]
+    steered: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from stargen.codec import pack
 from stargen.model import Location, Request, Resources, Shape
 from stargen.scheduling.aggregator import PARTITIONS, Ranking
 from stargen.scheduling.intervals import IntervalSet
@@ -138,6 +139,8 @@ class JobState:
         self.failures = 0
         self.arrived = [0] * len(plan.inputs)
         """How much of each input has been routed; used by jobs that route."""
+        self.steered: list[tuple[int, dict[str, Any]]] = []
+        """For a source that adapts: (ordinal, parameters that hold from there on), ascending."""
         self.seen: set[int] = set()
         """Hashes of candidate ids, for jobs with several inputs: each comes through once."""
         self.requests: list[Request] = [plan.request]
@@ -219,6 +222,11 @@ class JobState:
             return self.upstream[input_].length
         return self.arrived[input_] if self.routes else self.lanes[0].done.floor
 
+    def params_at(self, ordinal: int) -> bytes:
+        """The packed parameters that steering set for `ordinal`; empty if the file's hold."""
+        found = next((p for at, p in reversed(self.steered) if at <= ordinal), None)
+        return pack(found) if found is not None else b""
+
     def keep(self, key: int, position: int) -> None:
         """Output `position` was kept under `key`."""
         self.kept.append(self.out.location(position))
@@ -265,6 +273,7 @@ class JobState:
                 for q in self.quarantined
             ],
             "arrived": self.arrived,
+            "steered": self.steered,
             "seen": sorted(self.seen),
             "requests": [[resources_form(r) for r in request] for request in self.requests],
             "kept": self.kept.state(),
@@ -298,6 +307,7 @@ class JobState:
             for lane, position, where, reason in state["quarantined"]
         ]
         self.arrived, self.seen = state["arrived"], set(state["seen"])
+        self.steered = [(ordinal, params) for ordinal, params in state["steered"]]
         self.requests = [tuple(resources_from(r) for r in request) for request in state["requests"]]
         self.kept.become(Stream.from_state(state["kept"]))
         keys, values = state["keys"]

@@ -152,14 +152,16 @@ class Placer:
         lane = job.lanes[task.lane]
         if task.pinned is not None:
             where = [task.pinned] if task.pinned.size else []
-            return SendRow(task.ordinal, task.n, task.lo, task.hi, where, [])
+            steered = job.params_at(task.lo) if job.steered else b""
+            return SendRow(task.ordinal, task.n, task.lo, task.hi, where, [], steered)
         kept = [
             location
             for key in (lane.keys(task.lo, task.hi) if isinstance(lane, KeyedLane) else ())
             for location in job.kept_locations(key)
         ]
         entries = lane.locations(task.lo, task.hi)
-        return SendRow(task.ordinal, task.n, task.lo, task.hi, entries, kept)
+        steered = job.params_at(task.lo) if job.steered else b""
+        return SendRow(task.ordinal, task.n, task.lo, task.hi, entries, kept, steered)
 
     def allowance(self, job: JobState) -> int:
         """How many candidates this job may take in now without overfilling what lies downstream."""

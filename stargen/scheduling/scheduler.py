@@ -39,6 +39,7 @@ from stargen.scheduling.plan import Plan
 from stargen.scheduling.policy import POLICY
 from stargen.scheduling.standing import Patience, Standing
 from stargen.scheduling.state import CampaignState
+from stargen.scheduling.steering import Steering
 
 
 class Scheduler:
@@ -55,6 +56,7 @@ class Scheduler:
         self._intake = Intake(desk, self._ending)
         failing = Failing(desk)
         self._standing = Standing(desk, failing, patience or Patience())
+        self._steering = Steering(desk)
         asking = Asking(desk, failing)
         self._order = {job.index: (-job.spec.priority, -job.index) for job in plan.jobs}
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
@@ -122,6 +124,7 @@ class Scheduler:
     def _on_tick(self, event: Ticked) -> None:
         self._standing.on_tick(event.at)
         self._ending.check_ceilings()
+        self._steering.look()
         self._desk.openings.look_everywhere()
         self._desk.wake_all()
         self.state.forget_consumed()

@@ -29,6 +29,7 @@ from stargen.records import (
     Routed,
     Selected,
     SourceEnded,
+    SourceSteered,
     TaskFailed,
     TasksAssigned,
     TasksFinished,
@@ -75,6 +76,7 @@ class CampaignState:
             JobReleased: self._job_released,
             JobClosed: self._job_closed,
             SourceEnded: self._source_ended,
+            SourceSteered: self._source_steered,
             QuarantineReopened: self._quarantine_reopened,
             LateResults: self._late_results,
             CampaignEnded: self._campaign_ended,
@@ -316,6 +318,9 @@ class CampaignState:
             follow(task.state, "cancelled")
         job.tasks.clear()
         job.retry.clear()
+
+    def _source_steered(self, record: SourceSteered) -> None:
+        self.jobs[record.job].steered.append((record.ordinal, record.params))
 
     def _source_ended(self, record: SourceEnded) -> None:
         self._end_source(self.jobs[record.job], record.ordinal)

@@ -68,6 +68,7 @@ def job(
     key: Callable[[Envelope], str] | None = None,
     request_of: Callable[[Envelope], tuple[Resources, ...]] | None = None,
     buffer: int = 10_000,
+    steer=None,
     retries: Retries = RETRIES,
     resources: Resources = ONE_CORE,
 ) -> dict:
@@ -75,7 +76,7 @@ def job(
     return {
         "spec": spec, "shape": Shape.GATHER if select else shape, "request": (resources,),
         "request_of": request_of, "key_of": key, "predicate": predicate, "rank": rank,
-        "grain": grain, "total": total,
+        "grain": grain, "total": total, "steer": steer,
     }  # fmt: skip
 
 

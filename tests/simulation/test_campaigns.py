@@ -2,7 +2,9 @@
 
 import pytest
 
+from stargen.codec import unpack
 from stargen.model import Resources, Retries, SelectSpec, Shape, StopSpec
+from stargen.scheduling.events import Ticked
 from tests.simulation.cluster import Cluster, digest, job, plan
 
 same = lambda names, kept: names  # noqa: E731
@@ -310,3 +312,29 @@ def test_a_failure_that_two_masters_are_told_counts_once(retry):
     assert c.run().state == "done"
     assert c.out("use") == ["make/0"]
     assert not c.scheduler.state.jobs[1].quarantined
+
+
+def test_a_source_is_steered_by_what_its_candidates_come_to_and_retries_keep_their_parameters():
+    def steer(stats):
+        return {"way": "random"} if stats.kept["a"] >= 10 else None
+
+    p = plan(
+        job("make", shape=Shape.SOURCE, total=200, steer=steer),
+        job("a", "make"),
+    )
+    c = Cluster(p, {"make": same, "a": same}, [("n1", 2)])
+    while c.scheduler.state.jobs[1].out.length < 15:
+        c.finish_one(c.agents["n1"])
+    c.now += 1
+    c.event(Ticked(c.now))
+    ((boundary, params),) = c.scheduler.state.jobs[0].steered
+    assert params == {"way": "random"}
+    make = c.scheduler.state.jobs[0]
+    assert make.params_at(boundary - 1) == b""
+    assert unpack(make.params_at(boundary)) == params
+    c.take_snapshot()
+    c.restart_master()
+    assert c.scheduler.state.jobs[0].steered == [(boundary, params)]
+    assert c.run().state == "done"
+    assert len(c.out("a")) == 200
+    assert len(c.scheduler.state.jobs[0].steered) == 1, "the same wish is no change"
