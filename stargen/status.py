@@ -19,6 +19,7 @@ from stargen.records import (
     CampaignEnded,
     CandidateQuarantined,
     EpochStarted,
+    FinishedRow,
     GraphRow,
     JobClosed,
     JobHeld,
@@ -226,7 +227,8 @@ def _finished(status: Status, r: TasksFinished) -> None:
     job = status.jobs[r.job]
     out = taken = busy_us = 0
     for row in r.rows:
-        taken += _leaves_node(status, job, row.ordinal)
+        asked = _leaves_node(status, job, row.ordinal)
+        taken += asked if row.end_of_source is None else _made(row)
         out += len(row.sizes)
         busy_us += row.duration_us
         for reason, count in row.drop_counts.items():
@@ -238,6 +240,11 @@ def _finished(status: Status, r: TasksFinished) -> None:
     job.meter.add(r.at, taken)
     if r.node in status.nodes:
         status.nodes[r.node].finished += len(r.rows)
+
+
+def _made(row: FinishedRow) -> int:
+    """What a source's last task came to; it was asked for more than there is."""
+    return len(row.sizes) + sum(row.drop_counts.values())
 
 
 def _returned(status: Status, r: TasksReturned) -> None:

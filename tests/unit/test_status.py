@@ -82,6 +82,14 @@ def test_a_task_is_counted_in_when_it_is_finished():
     assert status.waiting(status.jobs[1]) == 9
 
 
+def test_what_lies_beyond_the_end_of_a_source_is_not_counted():
+    last = FinishedRow(0, 1, 0, 1, 1, 0, [10, 10], drop_counts={"odd": 1}, end_of_source=3)
+    beyond = FinishedRow(1, 1, 1, 1, 1, 0, [], end_of_source=3)
+    tasks = assigned(0, (0, 0, 10), (1, 10, 20))
+    status = seen(tasks, TasksFinished(102.0, 0, "n1", [last, beyond]))
+    assert (status.jobs[0].taken, status.jobs[0].out) == (3, 2)
+
+
 def test_a_returned_task_keeps_its_size_for_a_late_result():
     status = seen(
         assigned(0, (0, 0, 10)),
