@@ -22,7 +22,64 @@ ACKNOWLEDGED = "STARGEN_TEST_ACKNOWLEDGED"
 """Names the file in which agents write down every acknowledgement as it comes."""
 
 
-class RealCampaign:
+class Marked:
+    """A folder to work in, and all processes that are started from it.
+
+    Parameters
+    ----------
+    base : the folder, made if it is not there
+    """
+
+    def __init__(self, base: Path) -> None:
+        base.mkdir(parents=True, exist_ok=True)
+        self.base = base
+        self.mark = secrets.token_hex(8)
+
+    def environment(self) -> dict[str, str]:
+        env = {name: text for name, text in os.environ.items() if not name.startswith("STARGEN_")}
+        env |= {"PYTHONPATH": str(TESTS), MARK: self.mark, "XDG_CONFIG_HOME": str(self.base)}
+        return env | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "NO_COLOR": "1"}
+
+    def processes(self, *words: str) -> list[int]:
+        """Living processes that bear the mark, and whose command holds all `words`."""
+        wanted = f"{MARK}={self.mark}".encode()
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if wanted not in (path / "environ").read_bytes().split(b"\0"):
+                    continue
+                command = (path / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if command and all(word in command for word in words):
+                found.append(int(path.name))
+        return found
+
+    def agents(self) -> list[int]:
+        return self.processes("-m\0", "agent", "--campaign-folder")
+
+    def workers(self) -> list[int]:
+        return self.processes("stargen.executing.runner")
+
+    def sweep(self) -> list[int]:
+        """Kill whatever is left; whom that hit."""
+        left = self.processes()
+        for _ in range(100):
+            pids = self.processes()
+            if not pids:
+                break
+            for pid in pids:
+                kill(pid)
+            time.sleep(0.02)
+        return left
+
+    def wait_until_gone(self, timeout_s: float = 10.0) -> list[int]:
+        """Wait for all its processes to end; those that have not."""
+        wait_for(lambda: not self.processes(), timeout_s)
+        return self.processes()
+
+
+class RealCampaign(Marked):
     """One campaign folder, and the processes that work for it.
 
     Parameters
@@ -32,12 +89,10 @@ class RealCampaign:
     """
 
     def __init__(self, base: Path, text: str) -> None:
-        base.mkdir(parents=True, exist_ok=True)
-        self.base = base
+        super().__init__(base)
         self.folder = base / "out"
         self.file = base / "campaign.toml"
         self.file.write_text(text)
-        self.mark = secrets.token_hex(8)
         self.log = base / "master.log"
         self.acknowledged = base / "acknowledged"
 
@@ -46,16 +101,20 @@ class RealCampaign:
         return self.folder / "journal"
 
     def environment(self) -> dict[str, str]:
-        env = {name: text for name, text in os.environ.items() if not name.startswith("STARGEN_")}
-        env |= {"PYTHONPATH": str(TESTS), MARK: self.mark, ACKNOWLEDGED: str(self.acknowledged)}
-        return env | {"OMP_NUM_THREADS": "1", "XDG_CONFIG_HOME": str(self.base)}
+        return super().environment() | {ACKNOWLEDGED: str(self.acknowledged)}
 
-    def start(self, kill: Kill | None = None) -> subprocess.Popen[str]:
-        """A master in the background; what it prints goes to `log`."""
-        command = [sys.executable, "-m", "support.master_process", self.file, self.folder]
+    def start(self, kill: Kill | None = None, *before: str) -> subprocess.Popen[str]:
+        """A master in the background; what it prints goes to `log`.
+
+        Parameters
+        ----------
+        kill : who is to die where
+        before : a command that runs the master, which is given as its last arguments
+        """
+        master = [sys.executable, "-m", "support.master_process", self.file, self.folder]
         with self.log.open("a") as log:
             return subprocess.Popen(
-                command,
+                [*before, *master],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -83,45 +142,38 @@ class RealCampaign:
         logs = [self.log, *sorted(self.folder.glob("run/**/*.log"))]
         return "\n".join(f"--- {p.name}\n{p.read_text()[-4000:]}" for p in logs if p.is_file())
 
-    # --- its processes ----------------------------------------------------------------------------
 
-    def processes(self, *words: str) -> list[int]:
-        """Living processes that bear the campaign's mark, and whose command holds all `words`."""
-        wanted = f"{MARK}={self.mark}".encode()
-        found: list[int] = []
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if wanted not in (path / "environ").read_bytes().split(b"\0"):
-                    continue
-                command = (path / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if command and all(word in command for word in words):
-                found.append(int(path.name))
-        return found
+class Desk(Marked):
+    """A working directory in which somebody types `stargen ...`."""
 
-    def agents(self) -> list[int]:
-        return self.processes("support.agent_process")
+    def write(self, name: str, text: str) -> Path:
+        path = self.base / name
+        path.write_text(text)
+        return path
 
-    def workers(self) -> list[int]:
-        return self.processes("stargen.executing.runner")
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """`stargen WORDS` in the background; output and errors through one pipe."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "stargen.cli", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.environment(),
+            cwd=self.base,
+            text=True,
+            start_new_session=True,
+        )
 
-    def sweep(self) -> list[int]:
-        """Kill whatever is left; whom that hit."""
-        left = self.processes()
-        for _ in range(100):
-            pids = self.processes()
-            if not pids:
-                break
-            for pid in pids:
-                kill(pid)
-            time.sleep(0.02)
-        return left
-
-    def wait_until_gone(self, timeout_s: float = 10.0) -> list[int]:
-        """Wait for all its processes to end; those that have not."""
-        wait_for(lambda: not self.processes(), timeout_s)
-        return self.processes()
+    def stargen(self, *words: str, timeout_s: float = 60.0) -> tuple[int, str]:
+        """`stargen WORDS`: its exit code, and all that it printed."""
+        process = self.start(*words)
+        try:
+            text, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self.sweep()
+            text, _ = process.communicate()
+            raise AssertionError(f"stargen {' '.join(words)} did not end:\n{text}") from None
+        return process.returncode, text
 
 
 def kill(pid: int) -> None:
