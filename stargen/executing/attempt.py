@@ -13,6 +13,7 @@ from stargen.calculators.steps import Batch
 from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_entry
 from stargen.errors import BadResult, StargenError
 from stargen.executing.checkpoints import Progress
+from stargen.executing.staging import task_folder
 from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
 
 LONG_TASK_S = 10.0
@@ -33,18 +34,20 @@ class Attempt:
     Parameters
     ----------
     ref : its name
-    folder : its scratch folder, not made yet
+    job : name of its job
+    place : where its scratch folder is made if it is asked for
     state : the checkpoint of an earlier attempt, if there is one
     say : sends a message to the agent
     listen : reads what the agent has sent meanwhile; may call `stop`
     """
 
     __slots__ = (
-        "_folder",
+        "_job",
         "_listen",
         "_listened_at",
         "_made",
         "_passed",
+        "_place",
         "_said_at",
         "_say",
         "began",
@@ -57,8 +60,9 @@ class Attempt:
     def __init__(
         self,
         ref: AttemptRef,
+        job: str,
         *,
-        folder: Path,
+        place: Path,
         state: bytes | None,
         say: Callable[[Message], None],
         listen: Callable[[], None],
@@ -69,8 +73,9 @@ class Attempt:
         self.start = (Progress.decode(state) if state is not None else None) or Progress()
         self.state = self.start.state
         self._passed: Batch | None = None
-        self._folder = folder
-        self._made = False
+        self._job = job
+        self._place = place
+        self._made: Path | None = None
         self._say = say
         self._listen = listen
         self._listened_at = self._said_at = self.began
@@ -78,19 +83,20 @@ class Attempt:
     @property
     def folder(self) -> Path:
         """Its scratch folder, made now if need be."""
-        if not self._made:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._made = True
-        return self._folder
+        if self._made is None:
+            folder = task_folder(self._place, self._job, self.ref)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made = folder
+        return self._made
 
     @property
     def has_folder(self) -> bool:
-        return self._made
+        return self._made is not None
 
     def clean(self) -> None:
         """Remove the scratch folder if it was made."""
-        if self._made:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._made is not None:
+            shutil.rmtree(self._made, ignore_errors=True)
 
     def stop_requested(self) -> bool:
         """Whether to save and return; looks at the link now and then."""

@@ -23,7 +23,6 @@ from stargen.executing.board import Board
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
-from stargen.executing.staging import task_folder
 from stargen.messages import (
     AttemptRef,
     CancelTasks,
@@ -99,7 +98,8 @@ class CalculatorRunner:
         job = self._jobs[ref.job]
         attempt = self._current = Attempt(
             ref,
-            folder=task_folder(self._folder, job.job.name, ref),
+            job.job.name,
+            place=self._folder,
             state=self._states.pop((ref.job, ref.ordinal), None),
             say=self._outbox.say,
             listen=self._listen,
@@ -132,6 +132,8 @@ class CalculatorRunner:
             gc.freeze()  # what was loaded stays: the collector need not walk over it again
             self._outbox.say(Ready(ref.job, time.monotonic() - began))
         steps = job.enter(attempt, self._resources, self._devices)
+        if order.steered:
+            steps = job.steered(steps, order.steered)
         batch = attempt.batch(order.entries, range(order.lo, order.hi if job.is_source else 0))
         kept = [decode_entry(entry) for entry in order.kept]
         run_steps(steps, batch, kept=kept, after_step=attempt.after_step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -49,10 +49,19 @@ class Progress(NamedTuple):
 
 
 class Checkpoints:
-    """The agent's keeping place. Writing goes on in a thread; one write per task at a time."""
+    """The agent's keeping place.
 
-    def __init__(self, folder: Path) -> None:
+    Writing goes on in the background, one write per task at a time.
+
+    Parameters
+    ----------
+    folder : where they lie
+    group : where the writing runs
+    """
+
+    def __init__(self, folder: Path, group: asyncio.TaskGroup) -> None:
         self._folder = folder
+        self._group = group
         self._latest: dict[tuple[str, int], bytes] = {}
         self._writers: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._doomed: set[tuple[str, int]] = set()
@@ -67,7 +76,7 @@ class Checkpoints:
         self._latest[key] = state
         self._doomed.discard(key)
         if key not in self._writers:
-            self._writers[key] = asyncio.create_task(self._write(key))
+            self._writers[key] = self._group.create_task(self._write(key))
 
     def load(self, job: str, ordinal: int) -> bytes | None:
         """The task's last checkpoint, if there is one."""
@@ -94,10 +103,21 @@ class Checkpoints:
             if place.exists():
                 shutil.rmtree(place)
 
+    def afterwards(self, job: str, ordinal: int, call: Callable[[], None]) -> None:
+        """Do something as soon as the task's checkpoint is durable, or now if it is or never was.
+
+        Whoever is told that an attempt is over may begin the next one on another node.
+        """
+        writer = self._writers.get((job, ordinal))
+        if writer is None:
+            call()
+        else:
+            writer.add_done_callback(lambda _: call())
+
     async def settle(self) -> None:
         """Wait until everything is written."""
         while self._writers:
-            await asyncio.gather(*self._writers.values())
+            await asyncio.wait(self._writers.values())
 
     async def _write(self, key: tuple[str, int]) -> None:
         try:

@@ -33,7 +33,7 @@ class Keeper(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One grant at work."""
+    """One grant at work. `stuck`: its task takes long, it gets no others until that has ended."""
 
     number: int
     worker: Worker
@@ -41,6 +41,7 @@ class Slot:
     grant: Grant
     job: DefineJob
     flying: dict[AttemptId, Waiting] = field(default_factory=dict[AttemptId, Waiting])
+    stuck: bool = False
 
     @property
     def cell(self) -> Cell:
@@ -150,7 +151,7 @@ class Dispatcher:
         """Give a slot more of its line's tasks, or end it if there is nothing more for it."""
         line, have = slot.line, len(slot.flying)
         window = self.pace.window(line.job)
-        if have and (have > window // 2 or not line.waiting):
+        if have and (slot.stuck or have > window // 2 or not line.waiting):
             return
         if not line.waiting or not slot.worker.usable:
             self._close_slot(slot, now)
@@ -203,6 +204,7 @@ class Dispatcher:
             slot = self._slot_of.pop(attempt, None)
             if slot is not None:
                 del slot.flying[attempt]
+                slot.stuck = False
                 touched.add(slot)
         return touched
 
@@ -214,8 +216,9 @@ class Dispatcher:
             if slot is not None:
                 found.setdefault(slot, []).append(attempt)
         for slot, mine in found.items():
-            self._buffer.put_back(slot.line, [slot.flying[attempt] for attempt in mine])
-            self.landed(mine)
+            self._buffer.put_back(slot.line, [slot.flying.pop(attempt) for attempt in mine])
+            for attempt in mine:
+                del self._slot_of[attempt]
         return set(found)
 
     def slots_of(self, worker: Worker) -> list[Slot]:

@@ -22,10 +22,11 @@ def fault_of(error: BaseException, ref: AttemptRef, duration_s: float = 0.0) -> 
     message without its numbers.
     """
     message = _message(error)
+    kind = f"{type(error).__name__}: " if isinstance(error, StargenError) else ""
     return TaskFault(
         *ref,
         failure=_failure(error),
-        signature=f"{type(error).__name__}: {_NUMBER.sub('#', message)[:160]}{_origin(error)}",
+        signature=f"{kind}{_NUMBER.sub('#', message)[:160]}{_origin(error)}",
         message=message[:_MESSAGE_CHARS],
         detail=_detail(error)[-_DETAIL_CHARS:],
         duration_s=duration_s,
@@ -100,6 +101,6 @@ def _origin(error: BaseException) -> str:
 
 def _detail(error: BaseException) -> str:
     told = getattr(error, "detail", "")
-    if told:
+    if told or error.__traceback__ is None:
         return str(told)
     return "".join(traceback.format_exception(error)).strip()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from stargen.errors import CalculationFailed, OutOfMemory, TaskError, TimedOut
 from stargen.executing.board import Phase
-from stargen.executing.dispatcher import Dispatcher, Flight, Slot
+from stargen.executing.dispatcher import Dispatcher, Flight
 from stargen.messages import AttemptRef, CancelTasks, TakeBack
 from stargen.model import AttemptId
 
@@ -47,7 +47,6 @@ class Limits:
         self._dispatcher = dispatcher
         self._grace_s = grace_s
         self._stops: dict[AttemptId, Stop] = {}
-        self._recalled: set[AttemptId] = set()
 
     def stop(
         self,
@@ -73,7 +72,6 @@ class Limits:
 
     def why(self, attempt: AttemptId) -> Stop | None:
         """The stop that was under way for an attempt that has now ended; it is forgotten."""
-        self._recalled.discard(attempt)
         return self._stops.pop(attempt, None)
 
     def look(
@@ -92,7 +90,7 @@ class Limits:
                 self._judge(flight, now, rss_gib.get(attempt, 0.0), scratch_gib.get(attempt, 0.0))
             elif now >= stop.next_at:
                 self._harden(flight, stop, now)
-            self._recall(flight, attempt, now)
+            self._recall(flight, now)
 
     def _judge(self, flight: Flight, now: float, rss_gib: float, scratch_gib: float) -> None:
         allowed = flight.slot.line.resources
@@ -120,10 +118,12 @@ class Limits:
         else:
             worker.kill()
 
-    def _recall(self, flight: Flight, attempt: AttemptId, now: float) -> None:
-        """Take back what waits behind a task that turns out to be long."""
-        slot: Slot = flight.slot
+    def _recall(self, flight: Flight, now: float) -> None:
+        """Take back what waits behind a task that turns out to be long, and send it no more."""
+        slot = flight.slot
+        if slot.stuck or now - flight.cell.since <= _STUCK_S:
+            return
+        slot.stuck = True
         behind = len(slot.flying) - 1
-        if behind and now - flight.cell.since > _STUCK_S and attempt not in self._recalled:
-            self._recalled.add(attempt)
+        if behind:
             slot.worker.send(TakeBack(slot.line.job, behind, slot.number))

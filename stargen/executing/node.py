@@ -40,7 +40,7 @@ from stargen.scheduling.nodelist import resources_from
 log = logging.getLogger(__name__)
 
 _IDLE_WORKERS_PER_CORE = 2
-_SWEEP_EVERY = 10
+_SWEEP_EVERY = 5
 """Samples between two searches for processes that outlived their attempt."""
 
 
@@ -71,7 +71,7 @@ class Node:
         self._mark = mark
         self._results = results
         self._scratch = scratch
-        self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints")
+        self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints", group)
         self._monitor = Monitor(options.state)
         self._samples: deque[Sample] = deque([Sample()], maxlen=3)
         self._buffer = TaskBuffer(Capacity(options.resources, devices))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from stargen.errors import TaskError
 from stargen.executing.board import Phase
@@ -22,7 +23,6 @@ from stargen.messages import (
     GaveBack,
     Ready,
     Spawned,
-    TaskFault,
     TasksDone,
     TasksFailed,
     decode,
@@ -100,20 +100,17 @@ class Outcomes:
         return self._dispatcher.landed(attempts)
 
     def _failed(self, failed: TasksFailed) -> set[Slot]:
-        faults: list[TaskFault] = []
         for fault in failed.rows:
             ref = AttemptRef(fault.job, fault.ordinal, fault.epoch, fault.n)
             stop = self._forget(AttemptId(fault.epoch, fault.n))
             if stop is None:
-                faults.append(fault)
+                self._report(ref, partial(self._results.failed, [fault]))
             else:
-                faults += self._stopped(ref, stop, fault.duration_s)
-        self._results.failed(faults)
+                self._report_stop(ref, stop)
         return self._dispatcher.landed(AttemptId(fault.epoch, fault.n) for fault in failed.rows)
 
     def _gave_back(self, refs: list[AttemptRef]) -> set[Slot]:
         """Attempts that were stopped, and tasks that never started: these wait here again."""
-        faults: list[TaskFault] = []
         stopped: list[AttemptId] = []
         unstarted: list[AttemptId] = []
         for ref in refs:
@@ -123,16 +120,20 @@ class Outcomes:
                 unstarted.append(attempt)
             else:
                 stopped.append(attempt)
-                faults += self._stopped(ref, stop)
-        self._results.failed(faults)
+                self._report_stop(ref, stop)
         return self._dispatcher.landed(stopped) | self._dispatcher.returned(unstarted)
 
-    def _stopped(self, ref: AttemptRef, stop: Stop, duration_s: float = 0.0) -> list[TaskFault]:
-        """Report the end of a stop: as the fault to send, or at once as given back."""
+    def _report_stop(self, ref: AttemptRef, stop: Stop) -> None:
+        """The end of a stop is told as the failure that it stands for, or as given back."""
         if stop.error is not None:
-            return [fault_of(stop.error, ref, duration_s)]
-        self._results.gave_back([ref], stop.reason)
-        return []
+            fault = fault_of(stop.error, ref)
+            self._report(ref, partial(self._results.failed, [fault]))
+        else:
+            self._report(ref, partial(self._results.gave_back, [ref], stop.reason))
+
+    def _report(self, ref: AttemptRef, tell: Callable[[], None]) -> None:
+        """Tell the master, once the attempt's checkpoint is where the next attempt looks for it."""
+        self._checkpoints.afterwards(self._dispatcher.jobs[ref.job].name, ref.ordinal, tell)
 
     def _forget(self, attempt: AttemptId) -> Stop | None:
         self.progress.pop(attempt, None)
@@ -145,8 +146,7 @@ class Outcomes:
         """The worker is gone: who is to blame, who waits again. Returns orphaned process groups."""
         slots = self._dispatcher.slots_of(worker)
         blamed = self._blamed(worker, slots, code)
-        error = self._cause_of_death(worker, code) if blamed else None
-        faults: list[TaskFault] = []
+        error = self._cause_of_death(worker, code)
         ended: list[AttemptId] = []
         orphans: list[int] = []
         for slot in slots:
@@ -155,41 +155,38 @@ class Outcomes:
                 orphans.append(self.programs.get(attempt, 0))
                 stop = self._forget(attempt)
                 if stop is not None:
-                    faults += self._stopped(ref, stop)
-                elif attempt in blamed and error is not None:
-                    faults.append(self._fault(worker, error, ref))
+                    self._report_stop(ref, stop)
+                elif attempt in blamed:
+                    fault = fault_of(error, ref)
+                    if not blamed[attempt]:
+                        fault = fault._replace(failure=Failure.INFRASTRUCTURE.value)
+                    self._report(ref, partial(self._results.failed, [fault]))
                 else:
                     continue
                 ended.append(attempt)
-        self._results.failed(faults)
         self._dispatcher.landed(ended)
         self._dispatcher.bury(worker)
         return [pid for pid in orphans if pid]
 
-    def _blamed(self, worker: Worker, slots: list[Slot], code: int | None) -> set[AttemptId]:
-        """The attempts that may have killed their worker.
+    def _blamed(self, worker: Worker, slots: list[Slot], code: int | None) -> dict[AttemptId, bool]:
+        """{attempt that was under way: whether it may have killed the worker}.
 
-        Those whose Python code was running. If none was, and the worker died without ever having
-        done anything, the first in hand takes the blame, lest workers are started for ever.
+        It may if Python code ran for it; if an external program did, the death of its host is no
+        fault of its own. If none was under way, and the worker died without ever having done
+        anything, the first in hand is named, lest workers are started for ever.
         """
-        at_work: set[AttemptId] = set()
+        under_way: dict[AttemptId, bool] = {}
         for slot in slots:
             cell = slot.cell
             attempt = AttemptId(cell.epoch, cell.n)
-            if cell.phase == Phase.PYTHON and attempt in slot.flying:
-                at_work.add(attempt)
-        if not at_work and code != 0 and not worker.was_useful:
-            in_hand = [attempt for slot in slots for attempt in slot.flying]
-            at_work.update(in_hand[:1])
-        return at_work
+            if cell.busy and attempt in slot.flying:
+                under_way[attempt] = cell.phase == Phase.PYTHON
+        if not under_way and code != 0 and not worker.was_useful:
+            first = next((attempt for slot in slots for attempt in slot.flying), None)
+            if first is not None:
+                under_way[first] = worker.greeted
+        return under_way
 
     def _cause_of_death(self, worker: Worker, code: int | None) -> TaskError:
         memory = code == -signal.SIGKILL and self._memory_ran_out()
         return died(code, memory=memory, detail=tail(worker.log))
-
-    def _fault(self, worker: Worker, error: TaskError, ref: AttemptRef) -> TaskFault:
-        """A worker that could not even start is no fault of the task's."""
-        fault = fault_of(error, ref)
-        if worker.greeted:
-            return fault
-        return fault._replace(failure=Failure.INFRASTRUCTURE.value)

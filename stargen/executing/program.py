@@ -24,7 +24,6 @@ from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
 from stargen.executing.program_task import ProgramTask
-from stargen.executing.staging import task_folder
 from stargen.executing.supervision import Supervised
 from stargen.executing.threads import thread_limits
 from stargen.messages import (
@@ -208,7 +207,8 @@ class Slot:
         host.board.begin(self._number, ref.epoch, ref.n)
         attempt = self._attempt = Attempt(
             ref,
-            folder=task_folder(Path(self.granted.folder), job.name, ref),
+            job.name,
+            place=Path(self.granted.folder),
             state=host.states.pop(ref.ordinal, None),
             say=host.outbox.say,
             listen=lambda: None,

@@ -149,8 +149,9 @@ class Worker:
 
         What it printed is cut when there is too much of it.
         """
-        if self._scope is not None and self._process.poll() is not None:
-            self._scope.reschedule(asyncio.get_running_loop().time() + _LAST_WORDS_S)
+        scope = self._scope
+        if scope is not None and scope.when() is None and self._process.poll() is not None:
+            scope.reschedule(asyncio.get_running_loop().time() + _LAST_WORDS_S)
         with suppress(OSError):
             if self.log.stat().st_size > _MOST_LOG_BYTES:
                 os.truncate(self.log, 0)
