@@ -180,7 +180,8 @@ async def test_a_worker_is_pinned_limited_and_marked_for_the_oom_killer(master, 
     assert (threads, gpus) == ("1", "")
     assert int(score) >= 500
     assert folder.startswith(str(tmp_path / "local"))
-    assert not Path(folder).exists(), "the scratch folder is removed after the task"
+    assert Path(folder).parts[-1] == "job0-0-1.1"
+    assert not list((tmp_path / "local").rglob("job0*")), "it is removed after the task"
 
 
 async def test_light_jobs_share_workers_and_heavy_ones_do_not(master):

@@ -1,0 +1,170 @@
+"""Calculators for the tests of the executing module, found through PYTHONPATH, never installed."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from stargen.calculators.contract import CalculatorInfo, Change, Command, Finding, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class ActParams:
+    """`mode`: what to do; `seconds`: for how long; `note`: a file to write to."""
+
+    mode: str = ""
+    seconds: float = 0.0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CountParams:
+    to: int = 20
+    pause_s: float = 0.05
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramParams:
+    """`script`: Python that runs in the folder."""
+
+    script: str = ""
+    stop_file: bool = False
+    kill_host: bool = False
+
+
+class Act:
+    def open(self, context):
+        pass
+
+    def close(self):
+        pass
+
+    def run(self, candidates, context):
+        params = context.params
+        getattr(self, params.mode.replace("-", "_"), lambda *_: None)(params, context)
+        return [candidate.with_(worker=os.getpid()) for candidate in candidates]
+
+    def sleep(self, params, context):
+        time.sleep(params.seconds)
+
+    def memory_error(self, params, context):
+        raise MemoryError
+
+    def memory_error_once(self, params, context):
+        if not Path(params.note).exists():
+            Path(params.note).touch()
+            raise MemoryError
+
+    def sys_exit(self, params, context):
+        sys.exit("enough")
+
+    def chatty(self, params, context):
+        for _ in range(2000):
+            print("x" * 1000)
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(4)
+
+    def orphan(self, params, context):
+        """A child that holds everything open and outlives the crash of its parent."""
+        if not os.fork():
+            time.sleep(60)
+            os._exit(0)
+        os._exit(7)
+
+    def first_slow(self, params, context):
+        """One task of all is slow."""
+        try:
+            os.close(os.open(params.note, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        time.sleep(params.seconds)
+
+    def environment(self, params, context):
+        cores = sorted(os.sched_getaffinity(0))
+        score = Path("/proc/self/oom_score_adj").read_text().strip()
+        threads = os.environ["OMP_NUM_THREADS"]
+        (context.folder / "file").touch()
+        gpus = os.environ["CUDA_VISIBLE_DEVICES"]
+        Path(params.note).write_text(f"{cores}|{threads}|{score}|{context.folder}|{gpus}")
+
+    def fill(self, params, context):
+        """Files that grow for as long as they may."""
+        (context.folder / "big").write_bytes(b"x" * (32 * 2**20))
+        time.sleep(params.seconds)
+
+
+class Count:
+    """Counts slowly, keeps its place, returns early if asked to."""
+
+    def open(self, context):
+        pass
+
+    def close(self):
+        pass
+
+    def run(self, candidates, context):
+        params = context.params
+        start = int(context.resume() or b"0")
+        for i in range(start, params.to):
+            if context.stop_requested:
+                context.checkpoint(str(i).encode())
+                return None
+            with Path(params.note).open("a") as note:
+                note.write(f"{i}\n")
+            context.progress(i, params.to)
+            time.sleep(params.pause_s)
+        return [candidate.with_(started_at=start) for candidate in candidates]
+
+
+class Program:
+    def prepare(self, candidate, folder, context):
+        params = context.params
+        if params.kill_host:
+            os.kill(os.getpid(), 9)
+        (folder / "script.py").write_text(params.script)
+        (folder / "mended").write_text("0")
+        (folder / "params").write_text(f"{int(params.stop_file)}")
+        return Command((sys.executable, "-S", "script.py"), {"CANDIDATE": candidate.candidate_id})
+
+    def watch(self, folder):
+        if (folder / "fault").exists():
+            return Finding("test-fault", (folder / "fault").read_text())
+        if (folder / "progress").exists():
+            return Progress(float((folder / "progress").read_text()), 10.0)
+        return None
+
+    def correct(self, finding, folder):
+        if "hopeless" in finding.message:
+            return None
+        mended = int((folder / "mended").read_text())
+        (folder / "mended").write_text(str(mended + 1))
+        (folder / "fault").unlink()
+        return Change(finding.fault, {"mended": (mended, mended + 1)})
+
+    def stop(self, folder):
+        if (folder / "params").read_text().endswith("1"):
+            (folder / "STOP").touch()
+            return True
+        return False
+
+    def collect(self, candidate, folder, context):
+        result = folder / "result"
+        if not result.exists():
+            return candidate
+        return candidate.with_(result=result.read_text())
+
+
+act = CalculatorInfo("mischief.act", 1, "mischief:Act", params=ActParams, properties=("worker",))
+heavy = CalculatorInfo(
+    "mischief.heavy", 1, "mischief:Act", params=ActParams, affinity=lambda params: "weights"
+)
+count = CalculatorInfo(
+    "mischief.count", 1, "mischief:Count", params=CountParams, checkpoint="state"
+)
+program = CalculatorInfo(
+    "mischief.program", 1, "mischief:Program", program=True, params=ProgramParams, grain=1
+)
