@@ -12,7 +12,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -85,7 +85,6 @@ class Kernel:
         self._rows = 0
         self._failure: Exception | None = None
         self._group: asyncio.TaskGroup | None = None
-        self.on_durable: list[Callable[[int], None]] = []
 
     # --- the loop ---------------------------------------------------------------------------------
 
@@ -172,8 +171,6 @@ class Kernel:
         self._caught_up.set()
         try:
             self._continue()
-            for listener in self.on_durable:
-                listener(position)
         except Exception as error:  # in a callback of the event loop nobody would hear it
             self.fail(error)
 

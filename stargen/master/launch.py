@@ -138,6 +138,8 @@ class Wiring:
                     await journal.close()
             if running is not None:
                 await running.hang_up()
+                with suppress(OSError):  # where an agent still listens it is not empty
+                    self.folder.socket(SOCKET_NAME).parent.rmdir()
 
     def _installed(self, name: str) -> Launcher:
         return self._registry.load("launchers", name)()
