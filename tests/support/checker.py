@@ -58,6 +58,7 @@ class JobBook:
     split: set[int] = field(default_factory=set)
     failed: dict[int, list[Attempt]] = field(default_factory=dict)
     quarantined: list[tuple[int, int, str]] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
     stream: list[Location] = field(default_factory=list)
     routed: list[int] = field(default_factory=list)
     lanes: dict[int, list[Location]] = field(default_factory=dict)
@@ -165,6 +166,7 @@ class Books:
         assert r.ordinal not in job.fates, f"{job.name}/{r.ordinal} was done, and quarantined"
         name = self.name_of(Location(*r.location)) if r.location else f"{job.name}/{r.position}"
         job.quarantined.append((r.lane, r.position, name))
+        job.reasons[name] = r.reason
 
     def _on_Routed(self, r: records.Routed) -> None:
         job = self.jobs[r.job]
