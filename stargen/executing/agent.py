@@ -130,6 +130,8 @@ class Agent:
                 case Standing.WINDING_DOWN if node.closed is None:
                     log.warning("no master for %g s", self._lease.lease_s)
                     node.stop_all("the lease is over", soft=True)
+                case Standing.WINDING_DOWN if not node.in_hand():
+                    self.shutdown("the lease is over")
                 case Standing.OVER:
                     self.shutdown("the lease is over")
                 case _:
