@@ -2,7 +2,7 @@
 
     python benchmarks/control_plane.py                 # 10^4, 10^5 and 10^6 tasks, one agent
     python benchmarks/control_plane.py --tasks 200000 --agents 8 --repeats 3
-    python benchmarks/control_plane.py --tasks 100000 --profile
+    python benchmarks/control_plane.py --tasks 200000 --maps 1 --where
 
 A source makes candidates of about 500 bytes, one per task; the agents are real protocol and no
 work, in a process of their own. The journal is read back and every candidate checked after each
@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
 import json
 import multiprocessing
 import os
-import pstats
 import resource
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -37,7 +36,7 @@ from stargen.journal import RecordReader
 from stargen.journal.entries import EntryFiles
 from stargen.master.launch import Wiring
 from stargen.model import Location
-from stargen.records import TasksFinished, decode
+from stargen.records import TasksAssigned, TasksFinished, decode
 
 MAP = """
 [[job]]
@@ -62,10 +61,53 @@ params = {{ count = {tasks} }}
 """
 
 
-def run_once(tasks: int, agents: int, maps: int, profile: bool) -> dict:
+PLACES = {
+    ("tagged.py", "decode"): "reading messages",
+    ("arrivals.py", "event"): "results into the journal",
+    ("scheduler.py", "handle"): "deciding",
+    ("kernel.py", "_remember"): "records: encode, append, fold",
+    ("nodes.py", "perform"): "sending orders and acknowledgements",
+    ("nodes.py", "flush"): "sending orders and acknowledgements",
+    ("journal.py", "flush"): "committing",
+    ("launch.py", "_restore"): "starting",
+}
+"""Innermost known function on the stack -> what it is part of."""
+
+
+class Sampler:
+    """Looks at the main thread's stack whenever some CPU time has gone."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def start(self) -> None:
+        signal.signal(signal.SIGPROF, self._look)
+        signal.setitimer(signal.ITIMER_PROF, 0.002, 0.002)
+
+    def stop(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+    def _look(self, number: int, frame: object) -> None:
+        place = None
+        while frame is not None:
+            code = frame.f_code
+            place = PLACES.get((Path(code.co_filename).name, code.co_name))
+            if place is not None:
+                break
+            frame = frame.f_back
+        place = place or "event loop, sockets, journal thread"
+        self.counts[place] = self.counts.get(place, 0) + 1
+
+    def show(self, us_per_task: float) -> None:
+        total = sum(self.counts.values())
+        for place, count in sorted(self.counts.items(), key=lambda item: -item[1]):
+            print(f"  {us_per_task * count / total:6.1f} us  {place}")
+
+
+def run_once(tasks: int, agents: int, maps: int, where: bool) -> dict:
     folder = Path(tempfile.mkdtemp(prefix="stargen-bench-", dir=Path.home()))
     try:
-        return _run_in(folder, tasks, agents, maps, profile)
+        return _run_in(folder, tasks, agents, maps, where)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -78,7 +120,7 @@ def campaign_text(tasks: int, maps: int) -> str:
     return text
 
 
-def _run_in(folder: Path, tasks: int, agents: int, maps: int, profile: bool) -> dict:
+def _run_in(folder: Path, tasks: int, agents: int, maps: int, where: bool) -> dict:
     campaign = folder / "campaign.toml"
     campaign.write_text(campaign_text(tasks, maps))
     names = [f"n{i}" for i in range(agents)]
@@ -94,21 +136,18 @@ def _run_in(folder: Path, tasks: int, agents: int, maps: int, profile: bool) -> 
         target=serve_agents, args=(sockets, CORES), daemon=True
     )
     child.start()
-    profiler = cProfile.Profile() if profile else None
+    sampler = Sampler() if where else None
     cpu, wall = time.process_time(), time.perf_counter()
-    if profiler:
-        profiler.enable()
+    if sampler:
+        sampler.start()
     outcome = asyncio.run(wiring.run())
-    if profiler:
-        profiler.disable()
-        pstats.Stats(profiler).sort_stats("tottime").print_stats(45)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if sampler:
+        sampler.stop()
+        sampler.show(cpu / tasks * 1e6)
     child.join(10)
-    picture = outcome.picture
-    first = picture["started_at"]
-    working = max(1e-9, picture["at"] - first)
     assert outcome.state == "done", outcome
-    count, size = verify(folder / "out" / "journal", tasks // (maps + 1), maps + 1)
+    count, size, working = verify(folder / "out" / "journal", tasks // (maps + 1), maps + 1)
     return {
         "tasks": tasks,
         "agents": agents,
@@ -123,15 +162,23 @@ def _run_in(folder: Path, tasks: int, agents: int, maps: int, profile: bool) -> 
     }
 
 
-def verify(journal: Path, each: int, jobs: int) -> tuple[int, int]:
-    """Every candidate came out of every job once, as the agent made it; (results, bytes)."""
+def verify(journal: Path, each: int, jobs: int) -> tuple[int, int, float]:
+    """Every candidate came out of every job once, as the agent made it.
+
+    Returns how many results there are, their bytes, and the seconds from the first order to the
+    last result.
+    """
     seen = [bytearray(each) for _ in range(jobs)]
     files = EntryFiles(journal)
     size = 0
+    first = last = None
     for _, body in RecordReader(journal).read():
         record = decode(body)
+        if first is None and isinstance(record, TasksAssigned):
+            first = record.at
         if not isinstance(record, TasksFinished):
             continue
+        last = record.at
         for row in record.rows:
             (length,) = row.sizes
             entry = files.read(Location(row.segment, row.offset, length))
@@ -140,7 +187,7 @@ def verify(journal: Path, each: int, jobs: int) -> tuple[int, int]:
             size += length
     files.close()
     assert seen == [b"\1" * each] * jobs, "a candidate is missing or doubled"
-    return each * jobs, size
+    return each * jobs, size, last - first
 
 
 def bare(folder: Path, tasks: int, size: int) -> float:
@@ -164,7 +211,7 @@ def main() -> None:
     parser.add_argument("--agents", type=int, nargs="*", default=[1])
     parser.add_argument("--maps", type=int, default=0, help="map jobs behind the source")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--where", action="store_true", help="where the master's time goes")
     options = parser.parse_args()
     rows = []
     print(
@@ -173,8 +220,7 @@ def main() -> None:
     for agents in options.agents:
         for tasks in options.tasks:
             runs = [
-                run_once(tasks, agents, options.maps, options.profile)
-                for _ in range(options.repeats)
+                run_once(tasks, agents, options.maps, options.where) for _ in range(options.repeats)
             ]
             rows += runs
             rate = statistics.median(run["tasks_per_s"] for run in runs)

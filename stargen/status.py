@@ -43,6 +43,8 @@ from stargen.records import (
 
 _RECENT_S = 30
 _LAST = 50
+_GROUPS = 1000
+"""Groups of failures told apart; signatures that never repeat must not fill the memory."""
 
 
 class Meter:
@@ -263,6 +265,8 @@ def _failed(status: Status, r: TaskFailed) -> None:
     if r.node in status.nodes:
         status.nodes[r.node].failed += 1
     key = (r.job, r.failure, r.signature, r.node)
+    if key not in status.failures and len(status.failures) >= _GROUPS:
+        key = (r.job, r.failure, "others", "")
     group = status.failures.get(key)
     if group is None:
         group = status.failures[key] = FailureGroup(*key, first_at=r.at)

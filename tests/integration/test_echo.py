@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
 import time
@@ -148,6 +150,37 @@ def test_a_detached_master_that_cannot_start_says_why(tmp_path):
     assert code.returncode == 2
     assert "echo.mop" in code.stderr
     assert "Traceback" not in code.stderr
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_ends_it_and_two_end_it_at_once(tmp_path, times):
+    seconds = 0.5 if times == 1 else 60
+    file, folder = tmp_path / "slow.toml", tmp_path / "slow"
+    file.write_text(SLOW.replace("seconds = 0.02", f"seconds = {seconds}"))
+    config = tmp_path / "stargen.toml"
+    config.write_text("[pool.local.limits]\ncores = 2\n")
+    command = [sys.executable, "-m", "stargen.master.detached", file]
+    master = subprocess.Popen([*command, "--folder", folder, "--config", config])
+    try:
+        assert _wait_until(lambda: _running(folder) > 0)
+        agent = json.loads((folder / "run" / "agent-local.json").read_text())["pid"]
+        for _ in range(times):
+            master.send_signal(signal.SIGINT)
+            time.sleep(0.2)
+        assert master.wait(20) == 1
+    finally:
+        master.kill()
+    assert process_of(agent) is None
+    made, _ = results(folder, 0)
+    assert (len(made) > 0) == (times == 1)  # what ran was let end, or was not
+
+
+def _running(folder: Path) -> int:
+    try:
+        with ControlClient.of(folder) as client:
+            return sum(job["tasks"]["running"] for job in client.status()["jobs"])
+    except NoMaster:
+        return 0
 
 
 def _wait_until(condition, limit_s: float = 20.0) -> bool:

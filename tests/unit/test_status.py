@@ -132,6 +132,17 @@ def test_failures_are_grouped_by_class_signature_and_node():
     assert status.nodes["n1"].failed == 3
 
 
+def test_signatures_that_never_repeat_end_in_one_group(monkeypatch):
+    monkeypatch.setattr("stargen.status._GROUPS", 3)
+    status = seen(*(failed(n, "retry", signature=f"at 0x{n}") for n in range(10)))
+    assert [(g["signature"], g["count"]) for g in failures_json(status)] == [
+        ("others", 7),
+        ("at 0x0", 1),
+        ("at 0x1", 1),
+        ("at 0x2", 1),
+    ]
+
+
 def test_quarantined_candidates_count_until_they_are_tried_again():
     status = seen(
         assigned(1, (0, 0, 1)),
