@@ -6,13 +6,13 @@ stream before it, so for streams that a select reads the places are kept until i
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from stargen.model import Location
 from stargen.records import (
     CandidateQuarantined,
-    PlanAdopted,
     Record,
     Routed,
     Selected,
@@ -59,13 +59,25 @@ class _Reader:
 
 
 class Follower:
-    """Give it every record from the first on; it says what is in them for a sink."""
+    """Give it every record from the first on; it says what is in them for a sink.
 
-    def __init__(self) -> None:
-        self._inputs: list[list[int]] = []
-        self._selects: set[int] = set()
+    Parameters
+    ----------
+    jobs : each job's name with the names of its inputs, in the order of their numbers, as the
+        campaign stands now: a select may have been added after what it reads was made
+    selects : names of the jobs that are selects
+    """
+
+    def __init__(self, jobs: Mapping[str, Sequence[str]], selects: Iterable[str]) -> None:
+        numbers = {name: number for number, name in enumerate(jobs)}
+        self._inputs = [[numbers[name] for name in inputs] for inputs in jobs.values()]
+        self._selects = {numbers[name] for name in selects}
         self._streams: dict[int, Stream] = {}
         self._readers: dict[int, dict[int, _Reader]] = {}
+        for select in sorted(self._selects):
+            for upstream in self._inputs[select]:
+                self._streams.setdefault(upstream, Stream())
+                self._readers.setdefault(upstream, {})[select] = _Reader()
 
     def follow(self, record: Record) -> list[Word]:
         if isinstance(record, TasksFinished):
@@ -77,17 +89,7 @@ class Follower:
         if isinstance(record, CandidateQuarantined):
             where = Location(*record.location) if record.location else None
             return [Aside(record.job, where, record.position, record.reason)]
-        if isinstance(record, PlanAdopted):
-            self._adopt(record)
         return []
-
-    def _adopt(self, record: PlanAdopted) -> None:
-        self._inputs = [row.inputs for row in record.graph]
-        self._selects = {i for i, row in enumerate(record.graph) if row.shape == "select"}
-        for select in self._selects:
-            for upstream in self._inputs[select]:
-                self._streams.setdefault(upstream, Stream())
-                self._readers.setdefault(upstream, {}).setdefault(select, _Reader())
 
     def _finished(self, record: TasksFinished) -> list[Word]:
         stream = self._streams.get(record.job)

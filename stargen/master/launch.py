@@ -287,6 +287,7 @@ class Wiring:
             journal=self.folder.journal,
             campaign=plan.campaign.name,
             jobs=job_inputs(plan),
+            selects=[job.name for job in plan.jobs if job.is_select],
             folder=self.campaign_file.parent,
         )
         return [

@@ -248,7 +248,8 @@ class Nodes:
     Parameters
     ----------
     define : (job, pool) -> what an agent of that pool must know of the job
-    read : where entries come from
+    read : where entries come from: the journal itself. What it has not written is in its memory,
+        what it wrote lately in the system's; a cache here would save less than it costs.
     observer : told the points "before-ack" and "after-ack", for tests that die there
     """
 

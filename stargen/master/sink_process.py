@@ -13,7 +13,7 @@ import json
 import os
 import select
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stargen.calculators.contract import Arrived, Dropped, Quarantined, Sink, SinkItem
@@ -38,6 +38,7 @@ class Feeder:
     Parameters
     ----------
     journal : the journal's folder
+    jobs, selects : see `Follower`
     stored : told the position after each write
     observer : told "before-commit" and "after-commit", for tests that die there
     """
@@ -46,24 +47,26 @@ class Feeder:
         self,
         sink: Sink,
         journal: Path,
-        job_names: Iterable[str],
+        jobs: Mapping[str, Sequence[str]],
+        selects: Sequence[str],
         *,
         stored: Callable[[int], None],
         observer: Observer = lambda point: None,
     ) -> None:
         self._sink = sink
-        self._jobs = list(job_names)
+        self._jobs = list(jobs)
         self._position = sink.position()
-        self._reader = RecordReader(journal)
+        # Only selects speak of what lies before the record at hand.
+        self._reader = RecordReader(journal, 0 if selects else self._position)
         self._entries = EntryFiles(journal)
-        self._follower = Follower()
+        self._follower = Follower(jobs, selects)
         self._stored = stored
         self._observe = observer
         stored(self._position)
 
     def catch_up(self, durable: int) -> None:
         """Write everything up to position `durable`, in batches of whole records."""
-        if self._position > durable and not self._reader.position:
+        if self._position > durable:
             raise JournalError(
                 f"the store holds position {self._position}, but the journal ends at {durable}: it "
                 "belongs to another run"
@@ -146,6 +149,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer = lambda point: N
     parser.add_argument("--journal", required=True, type=Path)
     parser.add_argument("--campaign", required=True)
     parser.add_argument("--jobs", required=True, type=json.loads)
+    parser.add_argument("--selects", default=[], type=json.loads)
     options = parser.parse_args(argv)
     try:
         factory = Registry.installed().load("sinks", options.sink)
@@ -154,6 +158,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer = lambda point: N
             sink,
             options.journal,
             options.jobs,
+            options.selects,
             stored=lambda position: _say(stored=position),
             observer=observer,
         )

@@ -29,6 +29,7 @@ class SinkSpec:
     name : of the sink's entry point
     url : of its store
     jobs : each job's name with the names of its inputs, in the order of their numbers
+    selects : names of the jobs that are selects
     folder : where relative parts of the url begin
     """
 
@@ -37,6 +38,7 @@ class SinkSpec:
     journal: Path
     campaign: str
     jobs: Mapping[str, Sequence[str]]
+    selects: Sequence[str]
     folder: Path
 
     def arguments(self) -> list[str]:
@@ -46,6 +48,7 @@ class SinkSpec:
             f"--journal={self.journal.resolve()}",
             f"--campaign={self.campaign}",
             f"--jobs={json.dumps({name: list(inputs) for name, inputs in self.jobs.items()})}",
+            f"--selects={json.dumps(list(self.selects))}",
         ]
 
 

@@ -23,23 +23,15 @@ from stargen.records import (
     Alerted,
     CandidateQuarantined,
     FinishedRow,
-    GraphRow,
     PassedRow,
-    PlanAdopted,
     Routed,
     Selected,
     TasksFinished,
     encode,
 )
 
-JOBS = ["make", "some", "best"]
-PLAN = PlanAdopted(
-    0.0,
-    "",
-    "",
-    JOBS,
-    [GraphRow("source", []), GraphRow("select", [0]), GraphRow("select", [1])],
-)
+JOBS = {"make": [], "some": ["make"], "best": ["some"]}
+SELECTS = ["some", "best"]
 
 
 def entry(name: str) -> bytes:
@@ -88,7 +80,7 @@ def written(folder: Path, tasks: int = 4) -> int:
 
     async def main():
         journal = Journal.open(folder, clock=SystemClock(), on_durable=lambda position: None)
-        journal.append(encode(PLAN))
+        journal.append(encode(Alerted(0.0, "begun")))
         for task in range(tasks):
             names = [f"make/{2 * task}", f"make/{2 * task + 1}"]
             drops = encode_drops([Drop(f"make/x{task}", "odd")])
@@ -139,7 +131,7 @@ WANTED = [
 def test_a_sink_hears_everything_once_in_order(tmp_path):
     end = written(tmp_path)
     store, told = Store(), []
-    Feeder(store, tmp_path, JOBS, stored=told.append).catch_up(end)
+    Feeder(store, tmp_path, JOBS, SELECTS, stored=told.append).catch_up(end)
     assert store.heard() == WANTED
     assert store.at == end
     assert told == [0, end]
@@ -150,7 +142,7 @@ def test_a_sink_hears_everything_once_in_order(tmp_path):
 def test_only_what_is_durable_is_told(tmp_path):
     end = written(tmp_path)
     store = Store()
-    feeder = Feeder(store, tmp_path, JOBS, stored=lambda at: None)
+    feeder = Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None)
     for durable in range(end + 1):
         feeder.catch_up(durable)
         assert store.at == durable
@@ -164,10 +156,22 @@ def test_a_sink_that_died_goes_on_exactly_where_its_store_ends(tmp_path, dies_at
     store = Store()
     store.refuse_at = dies_at
     with pytest.raises(OSError, match="locked"):
-        Feeder(store, tmp_path, JOBS, stored=lambda at: None).catch_up(end)
+        Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None).catch_up(end)
     store.refuse_at = -1
-    Feeder(store, tmp_path, JOBS, stored=lambda at: None).catch_up(end)
+    Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None).catch_up(end)
     assert store.heard() == WANTED
+
+
+def test_without_selects_only_what_is_new_is_read(tmp_path):
+    written(tmp_path)
+    store = Store()
+    store.at = 5
+    jobs = {"make": [], "other": ["make"], "third": ["other"]}
+    feeder = Feeder(store, tmp_path, jobs, [], stored=lambda at: None)
+    assert feeder._reader.position == 5
+    feeder.catch_up(13)  # up to the records of the selects
+    assert store.heard()[0] == ("make", "make/2")
+    assert {heard[0] for heard in store.heard()} == {"make"}
 
 
 def test_a_store_of_another_run_is_refused(tmp_path):
@@ -175,7 +179,7 @@ def test_a_store_of_another_run_is_refused(tmp_path):
     store = Store()
     store.at = end + 5
     with pytest.raises(JournalError, match="belongs to another run"):
-        Feeder(store, tmp_path, JOBS, stored=lambda at: None).catch_up(end)
+        Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None).catch_up(end)
 
 
 def test_kill_points_stand_on_both_sides_of_a_commit(tmp_path):
@@ -185,7 +189,7 @@ def test_kill_points_stand_on_both_sides_of_a_commit(tmp_path):
     def observe(point):
         points.append((point, store.at))
 
-    Feeder(store, tmp_path, JOBS, stored=lambda at: None, observer=observe).catch_up(end)
+    Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None, observer=observe).catch_up(end)
     assert points == [("before-commit", 0), ("after-commit", end)]
 
 
@@ -215,7 +219,7 @@ for line in sys.stdin:
 def keeper(tmp_path, durable, alerts, crash=0):
     script = tmp_path / "sink.py"
     script.write_text(STAND_IN.format(path=str(tmp_path / "store"), crash=crash))
-    spec = SinkSpec("database", "sqlite:///x.db", tmp_path, "c", {"make": []}, tmp_path)
+    spec = SinkSpec("database", "sqlite:///x.db", tmp_path, "c", {"make": []}, [], tmp_path)
     return SinkKeeper(
         spec, durable=durable, alert=alerts.append, command=(sys.executable, str(script))
     )
@@ -262,9 +266,8 @@ def test_the_process_itself_reads_how_far_and_says_how_far(tmp_path, monkeypatch
     told.write_text(f"3\n{end}\n")
     with told.open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        jobs = json.dumps({"make": [], "some": ["make"], "best": ["some"]})
-        arguments = ["--sink=database", "--url=x", "--campaign=c", f"--jobs={jobs}"]
-        code = sink_process.main([*arguments, f"--journal={tmp_path / 'journal'}"])
+        spec = SinkSpec("database", "x", tmp_path / "journal", "c", JOBS, SELECTS, tmp_path)
+        code = sink_process.main(spec.arguments())
     said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert code == 0
     assert said[0] == {"stored": 0}
