@@ -170,7 +170,7 @@ def test_without_selects_only_what_is_new_is_read(tmp_path):
     feeder = Feeder(store, tmp_path, jobs, [], stored=lambda at: None)
     assert feeder._reader.position == 5
     feeder.catch_up(13)  # up to the records of the selects
-    assert store.heard()[0] == ("make", "make/2")
+    assert store.heard()[0] == ("make", "make/4")
     assert {heard[0] for heard in store.heard()} == {"make"}
 
 
