@@ -44,7 +44,7 @@ from stargen.status import Status, fold
 from stargen.status_forms import thaw
 from stargen.store import CampaignFolder
 from stargen.transport.greeting import Identity
-from stargen.transport.session import Limits
+from stargen.transport.session import MISSED, Limits
 
 Observer = Callable[[str], None]
 
@@ -246,7 +246,7 @@ class Wiring:
     def _keepers(self, inbox: Inbox, arrivals: Arrivals) -> list[NodeKeeper]:
         campaign_id = self._campaign_id()
         master = self.settings.master
-        limits = Limits(heartbeat_s=master.heartbeat_s, timeout_s=4 * master.heartbeat_s)
+        limits = Limits(heartbeat_s=master.heartbeat_s, timeout_s=MISSED * master.heartbeat_s)
         keepers: list[NodeKeeper] = []
         for pool, settings in self.settings.pool.items():
             launcher = self._launcher(settings.launcher)

@@ -29,7 +29,8 @@ class Hello:
     """The first frame of either side.
 
     `resumes`: this stream continues the session, of which the speaker has `received` frames;
-    `resume_s`: how long it waits after a cut; `window`: how many bytes it keeps unacknowledged.
+    `resume_s`: how long it waits after a cut; `window`: how many bytes it keeps unacknowledged;
+    `heartbeat_s`: how long it is silent at most, 0 for any time.
     """
 
     role: str
@@ -42,6 +43,7 @@ class Hello:
     received: int = 0
     resume_s: float = 0.0
     window: int = 0
+    heartbeat_s: float = 0.0
 
     def encode(self) -> bytes:
         return pack(asdict(self))

@@ -15,7 +15,8 @@ the session and refuses, and the layers above begin again from an inventory. A s
 `resume_s` is 0 on either side keeps and acknowledges nothing.
 
 Every frame proves life. Who has said nothing for `heartbeat_s` sends PING (or an ACK that is
-owed); who has heard nothing for `timeout_s` takes the stream for dead.
+owed); who has heard nothing for `timeout_s`, or for four of the other's heartbeats if that is
+longer, takes the stream for dead.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from stargen.errors import HandshakeRefused, LinkLost, LocalProtocolError, RemoteProtocolError
 from stargen.transport import frames
@@ -46,6 +48,8 @@ class Limits:
     max_message: int = 256 * 1024 * 1024
 
 
+MISSED = 4
+"""Heartbeats that must fail to come before silence means death."""
 USUAL = Limits()
 SOCKET_PAIR = Limits(heartbeat_s=0.0, resume_s=0.0)
 """For two processes whose link ends exactly when one of them does."""
@@ -172,6 +176,7 @@ class Session:
             received=self._received,
             resume_s=self.limits.resume_s,
             window=self.limits.window,
+            heartbeat_s=self.limits.heartbeat_s,
         )
 
     def _meet(self, hello: Hello) -> None:
@@ -337,7 +342,7 @@ class Session:
 
         Raises
         ------
-        LinkLost : nothing was heard for `timeout_s`
+        LinkLost : nothing was heard for too long
         """
         heartbeat_s = self.limits.heartbeat_s
         if heartbeat_s <= 0 or self.state not in (State.OPEN, State.GREETING):
@@ -346,13 +351,21 @@ class Session:
             # This process itself slept (stopped, suspended, starved): hear what has come first.
             self._heard_at = max(self._heard_at, now - self.limits.timeout_s / 2)
         self._ticked_at = now
-        if now - self._heard_at > self.limits.timeout_s:
+        if now - self._heard_at > self._patience_s:
             raise LinkLost(f"silent for {now - self._heard_at:.0f} s", node=self.peer)
         if self.state is State.OPEN and now - self._spoke_at >= heartbeat_s:
             if self.resumable and self._received > self._reported:
                 self._report()
             else:
                 self._control.append(frame(frames.PING))
+
+    @property
+    def _patience_s(self) -> float:
+        """How long the other side may be silent, given how often it says that it speaks."""
+        if self.hello is None:
+            return self.limits.timeout_s
+        theirs_s = self.hello.heartbeat_s
+        return max(self.limits.timeout_s, MISSED * theirs_s) if theirs_s > 0 else inf
 
     def still_listening(self, now: float) -> None:
         """Reading is paused on our side: silence is not the other's fault."""

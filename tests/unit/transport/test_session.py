@@ -80,6 +80,23 @@ def test_a_sign_of_life_is_sent_when_nothing_else_was():
         other.tick(40.0)
 
 
+def test_patience_follows_the_slower_heart():
+    one = session(limits=Limits(heartbeat_s=5.0, timeout_s=20.0))
+    other = session(AGENT, "master", Limits(heartbeat_s=30.0, timeout_s=120.0))
+    join(one, other)
+    for now in range(5, 121, 5):
+        one.tick(float(now))
+    with pytest.raises(LinkLost):
+        one.tick(125.0)
+
+
+def test_who_has_no_heartbeat_is_never_taken_for_dead():
+    one = session(limits=Limits(heartbeat_s=5.0, timeout_s=20.0))
+    join(one, session(AGENT, "master", Limits(heartbeat_s=0.0)))
+    for now in range(5, 1000, 5):
+        one.tick(float(now))
+
+
 def test_a_process_that_slept_listens_before_it_judges():
     _, other = joined(Limits(heartbeat_s=5.0, timeout_s=20.0))
     other.tick(5.0)
