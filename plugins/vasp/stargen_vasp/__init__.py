@@ -1,0 +1,1 @@
+"""VASP under supervision; the calculators are announced in `stargen_vasp.info`."""
