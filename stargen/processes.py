@@ -1,8 +1,10 @@
 """Ending processes with proof: by session, by process group, and by the mark in their environment.
 
-Everything that an agent starts leads a session of its own and bears `AGENT_MARK` in its
-environment, which its children inherit. A process is gone when /proc has no entry for it or shows
-it as a zombie: whoever should reap it may be late, but it holds nothing any more.
+Every worker of an agent leads a session of its own, every external program a process group in its
+host's session (with a session each, Linux would schedule each as a group of its own, and start them
+a third more slowly under load). All bear `AGENT_MARK` in their environment, which their children
+inherit. A process is gone when /proc has no entry for it or shows it as a zombie: whoever should
+reap it may be late, but it holds nothing any more.
 """
 
 from __future__ import annotations
@@ -97,6 +99,13 @@ def end_session(leader: int, *, grace_s: float) -> list[int]:
 def end_marked(mark: str, *, grace_s: float = 0.0) -> list[int]:
     """As `end_session`, for all processes that bear the mark, in whatever session they are."""
     return _end(lambda: marked_members(mark), grace_s)
+
+
+def end_attempt(mark: str, attempt: str, *, grace_s: float) -> list[int]:
+    """As `end_session`, for what the agent `mark` runs as external programs of one attempt."""
+    return _end(
+        lambda: [pid for pid, its in marked_attempts(mark).items() if its == attempt], grace_s
+    )
 
 
 def boot_id() -> str:

@@ -42,6 +42,7 @@ from stargen.scheduling.nodelist import resources_from
 from stargen.transport.blocking import BlockingLink
 
 LOOK_S = 0.25
+_HOLD_S = 0.002
 _LOOKS_BEFORE_SLEEP = 8
 
 
@@ -58,7 +59,7 @@ class CalculatorRunner:
     def __init__(self, link: BlockingLink, board: Board) -> None:
         self._link = link
         self._board = board
-        self._outbox = Outbox(link.send_all)
+        self._outbox = Outbox(link.send_all, _HOLD_S)
         self._jobs: dict[int, LoadedJob] = {}
         self._queue: deque[Queued] = deque()
         self._states: dict[tuple[int, int], bytes] = {}

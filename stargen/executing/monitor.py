@@ -23,8 +23,8 @@ PAGE_GIB = os.sysconf("SC_PAGESIZE") / _GIB
 class Sample:
     """One look at the node.
 
-    `sessions`: memory in GiB by session; `scratch`: GiB of files by attempt; `gpus`: rows of
-    [index, busy percent, used GiB, total GiB].
+    `memory`: GiB by the leader of a session or of a process group; `scratch`: GiB of files by
+    attempt; `gpus`: rows of [index, busy percent, used GiB, total GiB].
     """
 
     cpu_percent: float = 0.0
@@ -34,7 +34,7 @@ class Sample:
     io_pressure: float = 0.0
     out_of_memory_kills: int = 0
     gpus: list[list[float]] = field(default_factory=list[list[float]])
-    sessions: Mapping[int, float] = field(default_factory=dict[int, float])
+    memory: Mapping[int, float] = field(default_factory=dict[int, float])
     scratch: Mapping[AttemptId, float] = field(default_factory=dict[AttemptId, float])
 
 
@@ -57,10 +57,10 @@ class Monitor:
         free = 0.0
         with suppress(OSError):
             free = psutil.disk_usage(str(self._disk)).free / _GIB
-        sessions: dict[int, float] = {}
+        used: dict[int, float] = {}
         for process in processes():
-            used = process.rss_pages * PAGE_GIB
-            sessions[process.session] = sessions.get(process.session, 0.0) + used
+            for leader in {process.session, process.group}:
+                used[leader] = used.get(leader, 0.0) + process.rss_pages * PAGE_GIB
         return Sample(
             psutil.cpu_percent(),
             (memory.total - memory.available) / _GIB,
@@ -69,7 +69,7 @@ class Monitor:
             _io_pressure(),
             out_of_memory_kills(),
             self._gpus(),
-            sessions,
+            used,
             {attempt: bytes_in(folder) / _GIB for attempt, folder in folders.items()},
         )
 

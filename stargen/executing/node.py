@@ -40,6 +40,7 @@ from stargen.scheduling.nodelist import resources_from
 log = logging.getLogger(__name__)
 
 _IDLE_WORKERS_PER_CORE = 2
+_LINGER_S = 0.2
 _SWEEP_EVERY = 5
 """Samples between two searches for processes that outlived their attempt."""
 
@@ -194,6 +195,7 @@ class Node:
         self._pool.look(now)
         running = self._dispatcher.running()
         self._limits.look(now, self._rss(running), self._samples[-1].scratch)
+        self._dispatcher.close_dry_slots(now - _LINGER_S, now)
         self._dispatcher.feed(now)
 
     async def watch(self) -> None:
@@ -203,7 +205,7 @@ class Node:
             sample = await asyncio.to_thread(self._monitor.sample, self._limited_folders())
             self._samples.append(sample)
             for worker in self._pool.workers.values():
-                worker.rss_gib = sample.sessions.get(worker.pid, 0.0)
+                worker.rss_gib = sample.memory.get(worker.pid, 0.0)
             self._results.say(self.load())
             count += 1
             if count % _SWEEP_EVERY == 0:
@@ -239,13 +241,13 @@ class Node:
 
     def _rss(self, running: list[Flight]) -> dict[AttemptId, float]:
         """Memory of running attempts, GiB; fresh where there is a limit to watch."""
-        sessions = self._samples[-1].sessions
+        memory = self._samples[-1].memory
         found: dict[AttemptId, float] = {}
         for slot, _, cell in running:
             attempt = AttemptId(cell.epoch, cell.n)
             is_program = slot.worker.kind.programs is not None
             leader = self._outcomes.programs.get(attempt, 0) if is_program else slot.worker.pid
-            used = sessions.get(leader, 0.0)
+            used = memory.get(leader, 0.0)
             if leader and slot.line.resources.memory_gib:
                 process = process_of(leader)
                 used = max(used, process.rss_pages * PAGE_GIB if process is not None else 0.0)

@@ -1,6 +1,6 @@
 """Outbox: what a worker has to say, bunched under load and sent at once when it is idle.
 
-A result waits in the outbox at most `HOLD_S` of work or `MOST_ROWS` results; the worker empties it
+A result waits in the outbox for at most `hold_s` or `MOST_ROWS` results; the worker empties it
 whenever it has nothing left to run, so that a lonely result never waits.
 """
 
@@ -21,7 +21,6 @@ from stargen.messages import (
     encode,
 )
 
-HOLD_S = 0.002
 MOST_ROWS = 128
 
 
@@ -31,10 +30,12 @@ class Outbox:
     Parameters
     ----------
     send_all : writes several encoded messages to the agent; called by one thread at a time
+    hold_s : how long the oldest result may wait for others
     """
 
-    def __init__(self, send_all: Callable[[list[bytes]], None]) -> None:
+    def __init__(self, send_all: Callable[[list[bytes]], None], hold_s: float) -> None:
         self._send_all = send_all
+        self._hold_s = hold_s
         self._lock = threading.Lock()
         self._done: dict[int, list[TaskDone]] = {}
         self._failed: list[TaskFault] = []
@@ -68,15 +69,10 @@ class Outbox:
         self.flush()
 
     @property
-    def waiting(self) -> bool:
-        """True if there is something to send."""
-        return self._rows > 0
-
-    @property
     def due(self) -> bool:
         """True if what waits has waited long enough."""
         rows = self._rows
-        return rows > 0 and (rows >= MOST_ROWS or time.monotonic() - self._oldest >= HOLD_S)
+        return rows > 0 and (rows >= MOST_ROWS or time.monotonic() - self._oldest >= self._hold_s)
 
     def flush(self) -> None:
         """Send everything."""

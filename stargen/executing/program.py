@@ -23,8 +23,8 @@ from stargen.executing.board import Board, Phase
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
-from stargen.executing.program_task import ProgramTask
-from stargen.executing.supervision import Supervised
+from stargen.executing.program_task import ProgramTask, Workplace
+from stargen.executing.supervision import Supervised, Surroundings
 from stargen.executing.threads import thread_limits
 from stargen.messages import (
     Advanced,
@@ -40,11 +40,13 @@ from stargen.messages import (
     TaskOrder,
     decode,
 )
-from stargen.processes import ATTEMPT_MARK, end_session
+from stargen.model import Resources
+from stargen.processes import end_session
 from stargen.scheduling.nodelist import resources_from
 from stargen.transport.blocking import BlockingLink
 
 LOOK_S = 0.2
+_HOLD_S = 0.01
 _WORTH_TELLING_S = 0.2
 
 
@@ -60,7 +62,8 @@ class ProgramHost:
         self._link = link
         self.board = board
         self.grace_s = grace_s
-        self.outbox = Outbox(link.send_all)
+        self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self.outbox = Outbox(link.send_all, _HOLD_S)
         self.job: DefineJob | None = None
         self.states: dict[int, bytes] = {}
         self._slots: dict[int, Slot] = {}
@@ -128,7 +131,10 @@ class Slot:
         self._running: Supervised | None = None
         self._loaded: LoadedJob | None = None
         self._arranged_for: Granted | None = None
-        self._environ: dict[str, str] = {}
+        self._environ: dict[bytes, bytes] = {}
+        self._resources = Resources()
+        self._place = Path()
+        self._plain = Workplace(Path(), None, (Path(), Path()))
         threading.Thread(target=self._work, daemon=True).start()
 
     # --- for the host's other threads -------------------------------------------------------------
@@ -205,10 +211,12 @@ class Slot:
         host, job = self._host, self._host.job
         assert job is not None
         host.board.begin(self._number, ref.epoch, ref.n)
+        if self.granted is not self._arranged_for:
+            self._arrange(self.granted)
         attempt = self._attempt = Attempt(
             ref,
             job.name,
-            place=Path(self.granted.folder),
+            place=self._place,
             state=host.states.pop(ref.ordinal, None),
             say=host.outbox.say,
             listen=lambda: None,
@@ -234,25 +242,25 @@ class Slot:
 
     def _task(self, job: DefineJob, attempt: Attempt) -> ProgramTask:
         granted = self.granted
-        if granted is not self._arranged_for:
-            self._arrange(granted)
         if self._loaded is None or self._loaded.job is not job:
             self._loaded = LoadedJob(job)
-        resources, devices = resources_from(granted.resources), tuple(range(len(granted.gpus)))
+        devices = tuple(range(len(granted.gpus)))
         if not self._loaded.is_open:
-            self._loaded.open(attempt, resources, devices)
+            self._loaded.open(attempt, self._resources, devices)
         ref = attempt.ref
-        self._environ[ATTEMPT_MARK] = f"{ref.job}/{ref.ordinal}/{ref.epoch}.{ref.n}"
-        shared = Path(granted.folder)
         return ProgramTask(
             job,
-            self._loaded.enter(attempt, resources, devices),
+            self._loaded.enter(attempt, self._resources, devices),
             attempt,
-            environ=self._environ,
-            shared=shared,
-            output=shared / f"slot-{os.getpid()}-{self._number}.out",
+            around=Surroundings(
+                self._environ,
+                f"{ref.job}/{ref.ordinal}/{ref.epoch}.{ref.n}",
+                job.commands,
+                self._host.grace_s,
+                self._host.nothing,
+            ),
+            plain=self._plain,
             run=self._supervise,
-            grace_s=self._host.grace_s,
         )
 
     def _arrange(self, granted: Granted) -> None:
@@ -261,9 +269,13 @@ class Slot:
         if granted.cores:
             with suppress(OSError):
                 os.sched_setaffinity(0, granted.cores)
-        cores = resources_from(granted.resources).cores
-        self._environ = {**os.environ, **thread_limits(cores)}
-        self._environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, granted.gpus))
+        self._resources = resources_from(granted.resources)
+        self._place = Path(granted.folder)
+        output = self._place / f"slot-{os.getpid()}-{self._number}.out"
+        self._plain = Workplace(self._place / "none", None, (output, output))
+        limits = thread_limits(self._resources.cores)
+        limits["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, granted.gpus))
+        self._environ = {**os.environb, **{k.encode(): v.encode() for k, v in limits.items()}}
 
     def _supervise(self, start: Callable[[], Supervised]) -> tuple[Supervised, int]:
         """Start a program and wait for it, in sight of the board and of the other threads."""

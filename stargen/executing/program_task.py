@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from stargen.calculators.contract import Change, Command, Finding, Program, Progress
 from stargen.calculators.steps import Batch, LoadedStep, settle
@@ -16,18 +16,22 @@ from stargen.errors import CalculationFailed
 from stargen.executing.attempt import LONG_TASK_S, Attempt, Stopped
 from stargen.executing.checkpoints import folder_pack
 from stargen.executing.staging import pack_folder, unpack_folder
-from stargen.executing.supervision import Supervised
+from stargen.executing.supervision import Supervised, Surroundings
 from stargen.messages import DefineJob
 
 
 class Workplace(NamedTuple):
-    """Where a program runs. `folder` is what its calculator is told; it exists if files are used.
+    """Where a program runs.
 
-    `outputs`: files for standard output and error.
+    Parameters
+    ----------
+    folder : what its calculator is told
+    cwd : the same; None where the calculator uses no files, and `folder` does not exist
+    outputs : files for standard output and error
     """
 
     folder: Path
-    cwd: Path
+    cwd: Path | None
     outputs: tuple[Path, Path]
 
 
@@ -38,11 +42,9 @@ class ProgramTask:
     ----------
     job, steps : of which job, loaded
     attempt : of which task
-    environ : environment of the programs
-    shared : a folder that is there, for programs that need none of their own
-    output : where the output of such programs goes
+    around : what its programs find when they start
+    plain : the place of programs that use no files
     run : starts a program by calling what it is given, and waits until it has ended
-    grace_s : how long it may take over each way of being stopped
     """
 
     def __init__(
@@ -51,20 +53,16 @@ class ProgramTask:
         steps: Sequence[LoadedStep],
         attempt: Attempt,
         *,
-        environ: Mapping[str, str],
-        shared: Path,
-        output: Path,
+        around: Surroundings,
+        plain: Workplace,
         run: Callable[[Callable[[], Supervised]], tuple[Supervised, int]],
-        grace_s: float,
     ) -> None:
         self._job = job
         self._steps = steps
         self._attempt = attempt
-        self._environ = environ
-        self._shared = shared
-        self._output = output
+        self._around = around
+        self._plain = plain
         self._run = run
-        self._grace_s = grace_s
 
     def go(self, entries: list[bytes]) -> Batch:
         """Take the task's candidates through the steps, from the last checkpoint on.
@@ -111,8 +109,7 @@ class ProgramTask:
         self, step: LoadedStep, candidate: Candidate, index: int
     ) -> tuple[Candidate | Drop, list[Change]]:
         """One step of one candidate: run, mend the input and run again if need be."""
-        program, context = step.calculator, step.context
-        assert isinstance(program, Program)
+        program, context = cast("Program", step.calculator), step.context
         place = self._workplace(step, program, index)
         command = program.prepare(candidate, place.folder, context)
         changes: list[Change] = []
@@ -129,21 +126,12 @@ class ProgramTask:
     def _start(self, program: Program, command: Command, place: Workplace) -> Supervised:
         if self._attempt.stopping:
             raise Stopped("asked to stop")
-        return Supervised(
-            program,
-            command,
-            place.cwd,
-            place.outputs,
-            self._environ,
-            self._job.commands,
-            self._grace_s,
-        )
+        return Supervised(program, command, *place, self._around)
 
     def _workplace(self, step: LoadedStep, program: Program, index: int) -> Workplace:
         needs_folder = getattr(program, "needs_folder", None)
         if needs_folder is not None and not needs_folder(step.context):
-            absent = self._shared / "none"
-            return Workplace(absent, self._shared, (self._output, self._output))
+            return self._plain
         folder = self._attempt.folder
         if index:
             folder = folder / str(index)
