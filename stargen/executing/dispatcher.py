@@ -2,7 +2,8 @@
 
 A *slot* is one grant at work: it binds a share of the node to a worker (for external programs, to
 one thread of their host) and has some tasks in hand. A slot lives as long as its line has tasks and
-no other line deserves the share more; then the share is free and the worker idle.
+no other line deserves the share more. One that runs dry *lingers* for a moment, because in a chain
+of jobs the next task often comes a moment later; it makes way as soon as anybody wants its share.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Slot:
     job: DefineJob
     flying: dict[AttemptId, Waiting] = field(default_factory=dict[AttemptId, Waiting])
     stuck: bool = False
+    dry_since: float | None = None
 
     @property
     def cell(self) -> Cell:
@@ -119,12 +121,24 @@ class Dispatcher:
         """Top up these slots (all by default), then grant what is free."""
         for slot in list(self._slots if hungry is None else hungry):
             self._top_up(slot, now)
-        while (line := self._buffer.next(now)) is not None:
-            if not self._open_slot(line, now):
-                break
+        while len(self._buffer):
+            line = self._buffer.next(now)
+            if line is None:
+                if not self.close_dry_slots(now, now):
+                    return
+            elif not self._open_slot(line, now):
+                return
+
+    def close_dry_slots(self, before: float, now: float) -> bool:
+        """End the slots that lingered since `before` or longer; True if there were any."""
+        dry = [s for s in self._slots if s.dry_since is not None and s.dry_since <= before]
+        for slot in dry:
+            self._close_slot(slot, now)
+        return bool(dry)
 
     def _open_slot(self, line: Line, now: float) -> bool:
         """Give the line a share and a worker; False if no worker can be started."""
+        self.close_dry_slots(now, now)  # their workers may be the right ones
         job, request = self.jobs[line.job], line.resources
         warm = None if job.program else self._pool.suited(job, request.cores, None)
         capacity = self._buffer.capacity
@@ -153,13 +167,16 @@ class Dispatcher:
         window = self.pace.window(line.job)
         if have and (slot.stuck or have > window // 2 or not line.waiting):
             return
-        if not line.waiting or not slot.worker.usable:
+        if not slot.worker.usable:
             self._close_slot(slot, now)
             return
-        if self._buffer.should_yield(line, slot.grant, now):
-            if not have:
-                self._close_slot(slot, now)
+        if not line.waiting:
+            slot.dry_since = now
             return
+        if self._buffer.should_yield(line, slot.grant, now):
+            self._close_slot(slot, now)
+            return
+        slot.dry_since = None
         share = -(-len(line.waiting) // line.grants)
         fit = _MOST_BYTES // (1 + sum(map(len, line.waiting[0].order.entries)))
         rows = self._buffer.draw(line, max(1, min(window - have, share, fit)))

@@ -57,6 +57,7 @@ class Results:
             return
         self._observer("before-send")
         link.send(message)
+        link.flush()
         self._observer("after-send")
 
     def failed(self, faults: list[TaskFault]) -> None:

@@ -42,15 +42,19 @@ class ScratchSpace:
             "local": local / name,
             "ram": (ram if os.access(ram, os.W_OK) else local) / name,
         }
+        self._made: set[Scratch] = set()
 
     def place(self, kind: Scratch) -> Path:
         """Where task folders of that kind lie; made, for this user alone."""
         place = self._places[kind]
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if kind not in self._made:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._made.add(kind)
         return place
 
     def clear(self) -> None:
         """Remove everything, also what an agent of the same id left behind."""
+        self._made.clear()
         for place in set(self._places.values()):
             shutil.rmtree(place, ignore_errors=True)
 

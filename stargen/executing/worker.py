@@ -158,7 +158,7 @@ class Worker:
 
     async def _bury(self) -> None:
         """The link is gone: so must the process be, and all that it started."""
-        self._ending = True
+        self._ending, self._scope = True, None
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(self._process.wait, _LAST_WORDS_S)
         code = self._process.poll()
