@@ -1,236 +1,114 @@
-"""What a task costs the master: a real campaign file, simulated agents over sockets, fsync on.
+"""What a task costs the master: `python benchmarks/control_plane.py`.
 
-    python benchmarks/control_plane.py                 # 10^4, 10^5 and 10^6 tasks, one agent
-    python benchmarks/control_plane.py --tasks 200000 --agents 8 --repeats 3
-    python benchmarks/control_plane.py --tasks 200000 --maps 1 --where
+A campaign file, the wiring of `stargen up`, a journal with fsync; the agents are the real protocol
+over UNIX sockets without any work, in a process of their own. Two shapes: a source, one candidate
+of 500 bytes out of each task, and a map, one in and one out. The journal is read back after each
+run and every candidate checked. A skeleton that does nothing but frames, a dict and fsync runs in
+turns with it (skeleton.py), to tell a slow machine from a slow master.
 
-A source makes candidates of about 500 bytes, one per task; the agents are real protocol and no
-work, in a process of their own. The journal is read back and every candidate checked after each
-run. The bare loop beside it only frames, writes and syncs as many payloads and records.
+    python benchmarks/control_plane.py --tasks 200000 --agents 1 200 --repeats 3
+    python benchmarks/control_plane.py --where          # where a task's microseconds go
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import multiprocessing
-import os
-import resource
-import shutil
-import signal
-import statistics
-import sys
-import tempfile
-import time
-from pathlib import Path
-from zlib import crc32
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from common import median, read_jobs, save, scratch, show_where, table, verdict
+from simulated import campaign, run_simulated, verify_simulated
+from skeleton import skeleton
 
-from support.simulated_agents import SimulatedLauncher, serve_agents
-
-from stargen.config import Pool, Settings
-from stargen.crystal import envelope_of
-from stargen.journal import RecordReader
-from stargen.journal.entries import EntryFiles
-from stargen.master.launch import Wiring
-from stargen.model import Location
-from stargen.records import TasksAssigned, TasksFinished, decode
-
-MAP = """
-[[job]]
-name = "map{n}"
-input = "{input}"
-use = "echo.map"
-grain = 1
-"""
-
-CORES = 64
-"""Of each agent."""
-
-CAMPAIGN = """
-[campaign]
-name = "control-plane"
-
-[[job]]
-name = "make"
-use = "echo.source"
-grain = 1
-params = {{ count = {tasks} }}
-"""
+SHAPES = ("source", "map")
+SIZES = (10_000, 100_000, 1_000_000)
+AGENTS = (1, 16, 200, 2000)
+MIDDLE = 100_000
+"""Tasks of the runs that differ in their agents, and of the skeleton."""
 
 
-PLACES = {
-    ("tagged.py", "decode"): "reading messages",
-    ("arrivals.py", "event"): "results into the journal",
-    ("scheduler.py", "handle"): "deciding",
-    ("kernel.py", "_remember"): "records: encode, append, fold",
-    ("nodes.py", "perform"): "sending orders and acknowledgements",
-    ("nodes.py", "flush"): "sending orders and acknowledgements",
-    ("journal.py", "flush"): "committing",
-    ("launch.py", "_restore"): "starting",
-}
-"""Innermost known function on the stack -> what it is part of."""
-
-
-class Sampler:
-    """Looks at the main thread's stack whenever some CPU time has gone."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def start(self) -> None:
-        signal.signal(signal.SIGPROF, self._look)
-        signal.setitimer(signal.ITIMER_PROF, 0.002, 0.002)
-
-    def stop(self) -> None:
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-
-    def _look(self, number: int, frame: object) -> None:
-        place = None
-        while frame is not None:
-            code = frame.f_code
-            place = PLACES.get((Path(code.co_filename).name, code.co_name))
-            if place is not None:
-                break
-            frame = frame.f_back
-        place = place or "event loop, sockets, journal thread"
-        self.counts[place] = self.counts.get(place, 0) + 1
-
-    def show(self, us_per_task: float) -> None:
-        total = sum(self.counts.values())
-        for place, count in sorted(self.counts.items(), key=lambda item: -item[1]):
-            print(f"  {us_per_task * count / total:6.1f} us  {place}")
-
-
-def run_once(tasks: int, agents: int, maps: int, where: bool) -> dict:
-    folder = Path(tempfile.mkdtemp(prefix="stargen-bench-", dir=Path.home()))
-    try:
-        return _run_in(folder, tasks, agents, maps, where)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def campaign_text(tasks: int, maps: int) -> str:
-    """A source and so many maps behind it; `tasks` in all, one candidate each."""
-    text = CAMPAIGN.format(tasks=tasks // (maps + 1))
-    for n in range(1, maps + 1):
-        text += MAP.format(n=n, input="make" if n == 1 else f"map{n - 1}")
-    return text
-
-
-def _run_in(folder: Path, tasks: int, agents: int, maps: int, where: bool) -> dict:
-    campaign = folder / "campaign.toml"
-    campaign.write_text(campaign_text(tasks, maps))
-    names = [f"n{i}" for i in range(agents)]
-    wiring = Wiring(
-        campaign,
-        settings=Settings(pool={name: Pool() for name in names}),
-        folder=folder / "out",
-        launcher=lambda name: SimulatedLauncher(),
-    )
-    wiring.folder.prepare()
-    sockets = [str(wiring.folder.socket(f"agent-{name}")) for name in names]
-    child = multiprocessing.get_context("spawn").Process(
-        target=serve_agents, args=(sockets, CORES), daemon=True
-    )
-    child.start()
-    sampler = Sampler() if where else None
-    cpu, wall = time.process_time(), time.perf_counter()
-    if sampler:
-        sampler.start()
-    outcome = asyncio.run(wiring.run())
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    if sampler:
-        sampler.stop()
-        sampler.show(cpu / tasks * 1e6)
-    child.join(10)
-    assert outcome.state == "done", outcome
-    count, size, working = verify(folder / "out" / "journal", tasks // (maps + 1), maps + 1)
+def measure(shape: str, tasks: int, agents: int) -> dict:
+    """One run, verified; a task is one of the job whose tasks hold one candidate."""
+    with scratch() as folder:
+        run = run_simulated(folder, campaign(shape, tasks), agents=agents)
+        jobs = read_jobs(run.journal)
+        verify_simulated(run.journal, jobs["make"], tasks)
+        log = jobs["pass" if shape == "map" else "make"]
+        size = verify_simulated(run.journal, log, tasks)
+    assert log.finished == tasks, log.finished
+    began_at = min(job.began_at for job in jobs.values())
     return {
+        "shape": shape,
         "tasks": tasks,
         "agents": agents,
-        "maps": maps,
-        "wall_s": wall,
-        "working_s": working,
-        "tasks_per_s": count / working,
-        "cpu_us_per_task": cpu / count * 1e6,
-        "entry_bytes": size / count,
-        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "bare_us_per_task": bare(folder, min(tasks, 100_000), int(size / count)),
+        "per_s": tasks / (log.ended_at - began_at),
+        "master_us": run.master_cpu_s / tasks * 1e6,
+        "nodes_us": run.nodes_cpu_s / tasks * 1e6,
+        "master_rss_mib": run.master_rss_mib,
+        "entry_bytes": size,
     }
 
 
-def verify(journal: Path, each: int, jobs: int) -> tuple[int, int, float]:
-    """Every candidate came out of every job once, as the agent made it.
-
-    Returns how many results there are, their bytes, and the seconds from the first order to the
-    last result.
-    """
-    seen = [bytearray(each) for _ in range(jobs)]
-    files = EntryFiles(journal)
-    size = 0
-    first = last = None
-    for _, body in RecordReader(journal).read():
-        record = decode(body)
-        if first is None and isinstance(record, TasksAssigned):
-            first = record.at
-        if not isinstance(record, TasksFinished):
-            continue
-        last = record.at
-        for row in record.rows:
-            (length,) = row.sizes
-            entry = files.read(Location(row.segment, row.offset, length))
-            assert crc32(entry[:-4]) == int.from_bytes(entry[-4:], "little")
-            seen[record.job][int(envelope_of(entry).candidate_id.removeprefix("make/"))] += 1
-            size += length
-    files.close()
-    assert seen == [b"\1" * each] * jobs, "a candidate is missing or doubled"
-    return each * jobs, size, last - first
-
-
-def bare(folder: Path, tasks: int, size: int) -> float:
-    """Microseconds of CPU per task of a loop that only frames, writes and syncs, 64 at a time."""
-    payload = os.urandom(size)
-    record = os.urandom(40)
-    began = time.process_time()
-    with (folder / "bare").open("wb", buffering=0) as file:
-        for _ in range(0, tasks, 64):
-            group = bytearray()
-            for _ in range(64):
-                group += crc32(payload).to_bytes(4, "little") + payload + record
-            file.write(group)
-            os.fdatasync(file.fileno())
-    return (time.process_time() - began) / tasks * 1e6
+def plan(options: argparse.Namespace) -> list[tuple[str, int, int]]:
+    """Which runs to do: sizes with the first number of agents, then the other numbers."""
+    runs = [(shape, tasks, options.agents[0]) for shape in SHAPES for tasks in options.tasks]
+    few = min(MIDDLE, max(options.tasks))
+    return runs + [(shape, few, n) for shape in SHAPES for n in options.agents[1:]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--tasks", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
-    parser.add_argument("--agents", type=int, nargs="*", default=[1])
-    parser.add_argument("--maps", type=int, default=0, help="map jobs behind the source")
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--where", action="store_true", help="where the master's time goes")
-    options = parser.parse_args()
-    rows = []
-    print(
-        f"{'tasks':>9} {'agents':>6} {'tasks/s':>9} {'master us':>9} {'bare us':>8} {'RSS MiB':>8}"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for agents in options.agents:
-        for tasks in options.tasks:
-            runs = [
-                run_once(tasks, agents, options.maps, options.where) for _ in range(options.repeats)
-            ]
-            rows += runs
-            rate = statistics.median(run["tasks_per_s"] for run in runs)
-            cpu = statistics.median(run["cpu_us_per_task"] for run in runs)
-            bare_us = statistics.median(run["bare_us_per_task"] for run in runs)
-            rss = max(run["peak_rss_mib"] for run in runs)
-            print(f"{tasks:9} {agents:6} {rate:9.0f} {cpu:9.1f} {bare_us:8.1f} {rss:8.0f}")
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    (results / "control_plane.json").write_text(json.dumps(rows, indent=1))
+    parser.add_argument("--tasks", type=int, nargs="+", default=list(SIZES))
+    parser.add_argument("--agents", type=int, nargs="+", default=list(AGENTS))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--where", action="store_true")
+    options = parser.parse_args()
+    if options.where:
+        where(options.tasks[-1] if len(options.tasks) == 1 else MIDDLE, options.agents[0])
+        return
+    wanted = plan(options)
+    results: dict[tuple[str, int, int], list[dict]] = {key: [] for key in wanted}
+    bare: list[dict] = []
+    for _ in range(options.repeats):
+        with scratch() as folder:
+            bare.append(skeleton(folder, MIDDLE))
+        for key in wanted:
+            results[key].append(measure(*key))
+    report(results, bare)
+
+
+def where(tasks: int, agents: int) -> None:
+    for shape in SHAPES:
+        with scratch() as folder:
+            run = run_simulated(folder, campaign(shape, tasks), agents=agents, where=True)
+            print(f"{shape}, {tasks} tasks, {agents} agents")
+            show_where(run, tasks)
+
+
+def report(results: dict[tuple[str, int, int], list[dict]], bare: list[dict]) -> None:
+    names = ("per_s", "master_us", "nodes_us", "master_rss_mib")
+    rows = [
+        [*key, *(median(r[name] for r in runs) for name in names)] for key, runs in results.items()
+    ]
+    skeleton_us = median(run["cpu_us"] for run in bare)
+    rows.append(["skeleton", MIDDLE, 1, median(run["per_s"] for run in bare), skeleton_us, "", ""])
+    table(["shape", "tasks", "agents", "tasks/s", "master us", "agents us", "master MiB"], rows)
+    few = min(agents for _, _, agents in results)
+    for shape in SHAPES:
+        mine = {key[1:]: runs for key, runs in results.items() if key[0] == shape}
+        slowest = min(median(r["per_s"] for r in runs) for runs in mine.values())
+        verdict(f"{shape}: tasks a second, the slowest run", slowest, least=20_000)
+        sizes = [runs for (_, agents), runs in mine.items() if agents == few]
+        middle = min(MIDDLE, max(tasks for tasks, _ in mine))
+        agents = [runs for (tasks, _), runs in mine.items() if tasks == middle]
+        verdict(f"{shape}: most over least CPU a task, by size", _spread(sizes), most=1.2)
+        verdict(f"{shape}: most over least CPU a task, by agents", _spread(agents), most=1.2)
+    save("control_plane", {"runs": [r for runs in results.values() for r in runs], "bare": bare})
+
+
+def _spread(runs_of: list[list[dict]]) -> float:
+    costs = [median(run["master_us"] for run in runs) for runs in runs_of]
+    return max(costs) / min(costs)
 
 
 if __name__ == "__main__":
