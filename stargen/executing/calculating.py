@@ -60,6 +60,7 @@ class CalculatorRunner:
         self._link = link
         self._board = board
         self._outbox = Outbox(link.send_all, _HOLD_S)
+        self._defined: dict[int, DefineJob] = {}
         self._jobs: dict[int, LoadedJob] = {}
         self._queue: deque[Queued] = deque()
         self._states: dict[tuple[int, int], bytes] = {}
@@ -96,7 +97,7 @@ class CalculatorRunner:
     def _run(self, queued: Queued) -> None:
         ref = queued.ref
         self._board.begin(0, ref.epoch, ref.n)
-        job = self._jobs[ref.job]
+        job = self._job(ref.job)
         attempt = self._current = Attempt(
             ref,
             job.job.name,
@@ -123,6 +124,15 @@ class CalculatorRunner:
             self._current = None
             attempt.clean()
             self._board.end(0)
+
+    def _job(self, number: int) -> LoadedJob:
+        """The job as it was last defined; what was loaded for an earlier definition is closed."""
+        defined, loaded = self._defined[number], self._jobs.get(number)
+        if loaded is None or loaded.job is not defined:
+            if loaded is not None:
+                loaded.close()
+            loaded = self._jobs[number] = LoadedJob(defined)
+        return loaded
 
     def _result(self, job: LoadedJob, queued: Queued, attempt: Attempt) -> TaskDone:
         ref, order = queued
@@ -172,7 +182,7 @@ class CalculatorRunner:
                             for order in run.tasks
                         )
                 case DefineJob() as job:
-                    self._jobs[job.job] = LoadedJob(job)
+                    self._defined[job.job] = job
                 case Granted() as granted:
                     self._resources = resources_from(granted.resources)
                     self._devices = tuple(range(len(granted.gpus)))

@@ -68,7 +68,9 @@ class Capacity:
         return self._grants
 
     def possible(self, request: Resources) -> bool:
-        """True if the empty node can give it."""
+        """True if the empty node can give it, and not without end: it takes a core, GPU or slot."""
+        if not (request.cores or request.gpus or request.io):
+            return False
         whole, part = divmod(_milli(request.gpus), _MILLI)
         total = _amounts(self.total)
         return whole + bool(part) <= len(self._gpus) and all(

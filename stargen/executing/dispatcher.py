@@ -115,6 +115,16 @@ class Dispatcher:
         """Who has this attempt in hand."""
         return self._slot_of.get(AttemptId(ref.epoch, ref.n))
 
+    def define(self, job: DefineJob) -> None:
+        """Learn of a job, or of a change to it: what has not begun runs by the new definition."""
+        if self.jobs.get(job.job) == job:
+            return
+        self.jobs[job.job] = job
+        for slot in self._slots:
+            if slot.job.job == job.job:
+                slot.job = job
+                slot.worker.define(job)
+
     # --- towards workers --------------------------------------------------------------------------
 
     def feed(self, now: float, hungry: Iterable[Slot] | None = None) -> None:
@@ -153,7 +163,7 @@ class Dispatcher:
             self._buffer.remove(refs)
             self._on_trouble(refs, f"no worker can be started: {error}")
             return False
-        taken = {slot.number for slot in self._slots if slot.worker is worker}
+        taken = {slot.number for slot in self.slots_of(worker)}
         number = next(n for n in range(len(taken) + 1) if n not in taken)
         slot = Slot(number, worker, line, grant, job)
         self._slots.append(slot)

@@ -99,7 +99,7 @@ class Node:
 
     def define(self, job: DefineJob) -> None:
         """Learn of a job."""
-        self._dispatcher.jobs[job.job] = job
+        self._dispatcher.define(job)
 
     def accept(self, run: RunTasks, epoch: int) -> None:
         """Let tasks of this master wait for their turn, or say why not.

@@ -207,6 +207,32 @@ async def test_light_jobs_share_workers_and_heavy_ones_do_not(master):
     assert pids[1] != pids[2]
 
 
+async def test_a_job_that_is_defined_anew_runs_by_its_new_definition(master):
+    """The warm worker is used again, and what was loaded for the old definition is not."""
+    master.define(act(""), job=1)
+    pids = set()
+    for payload_bytes in (10, 5000, 5000, 10):
+        step = ("echo.source", {"count": 100, "payload_bytes": payload_bytes})
+        master.define(step, job=0, shape="source")
+        refs = [*master.run(3, job=0, first=master.n, cores=2, entries=False)]
+        (ref,) = master.run(1, job=1, cores=2)
+        await master.outcomes([*refs, ref])
+        sizes = {len(decode_entry(master.done[r].entries[0]).data["payload"]) for r in refs}
+        assert sizes == {payload_bytes}
+        pids.add(properties(master, ref)[0]["worker"])
+    assert len(pids) == 1
+
+
+async def test_a_job_may_be_defined_anew_while_it_runs(master):
+    master.define(act("sleep", seconds=1.0))
+    before = master.run(4, cores=1)
+    await master.until(lambda: any(len(load.running) == 2 for load in master.loads))
+    master.define(act("sys-exit"))
+    await master.outcomes(before)
+    assert master.done.keys() == set(before[:2]), "what ran went on"
+    assert master.faults.keys() == set(before[2:]), "what waited begins by the new definition"
+
+
 async def test_tasks_behind_a_slow_one_go_to_others(master, tmp_path):
     master.define(act("sleep", seconds=0.0001))
     await master.outcomes(master.run(200))  # now they are known to be short

@@ -81,3 +81,10 @@ def test_a_grant_is_released_once():
     capacity.release(grant)
     with pytest.raises(KeyError):
         capacity.release(grant)
+
+
+def test_what_takes_no_core_no_gpu_and_no_slot_is_not_possible():
+    """Nothing would bound how many of it run at once."""
+    assert not node().possible(Resources(cores=0, memory_gib=1))
+    assert node().possible(Resources(cores=0, io=1))
+    assert node().possible(Resources(cores=0, gpus=0.5))

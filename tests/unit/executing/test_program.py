@@ -57,6 +57,13 @@ async def test_a_command_gets_its_candidate_and_gives_properties(master):
     assert candidate.provenance[-1].calculator == "exec.run"
 
 
+async def test_a_command_that_is_defined_anew_is_the_one_that_runs(master):
+    for word in ("old", "new"):
+        text = f"import json; json.dump(dict(properties=dict(word={word!r})), open('o.json', 'w'))"
+        step = run("{python}", "-c", text, output="o.json")
+        assert (await one(master, step)).properties == {"word": word}
+
+
 async def test_many_quick_ones(master):
     master.define(run("true"), program=True)
     refs = master.run(300)
