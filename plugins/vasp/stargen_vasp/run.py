@@ -67,11 +67,11 @@ class Run:
     def save(self, folder: Path) -> None:
         write_atomically(folder / NOTE, json.dumps(asdict(self)).encode())
 
-    def begin(self, folder: Path) -> None:
+    def begin(self, folder: Path, attempt_began: float | None = None) -> None:
         """A run begins now; it is the first of an attempt if the folder is a new one."""
         now = time.time()
         if self.place != str(folder):
-            self.place, self.attempt_began = str(folder), now
+            self.place, self.attempt_began = str(folder), attempt_began or now
         self.run_began = now
         self.save(folder)
 

@@ -62,6 +62,7 @@ class Step(ABC):
         ------
         CalculationFailed : there is no POTCAR for an element, or it cannot be read
         """
+        began = time.time()  # before anything heavy is imported: the walltime runs already
         params: VaspParams = context.params
         run = Run.of(folder)
         if not (run is not None and run.step == self.name and not run.done):
@@ -69,7 +70,7 @@ class Step(ABC):
         elif not _take_up(folder, run, context):
             run = self._begin(candidate, folder, context, replace(run, done=True))
         run.walltime_s = context.resources.walltime_s
-        run.begin(folder)
+        run.begin(folder, attempt_began=began)
         words = {
             "cores": str(max(1, context.resources.cores)),
             "gpus": str(int(context.resources.gpus)),

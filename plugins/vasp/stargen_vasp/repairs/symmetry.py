@@ -116,9 +116,9 @@ class Posmap(Printed):
         """A tenth of the tolerance, then ten times the first one, then no symmetry."""
         now = float(inputs.tag("SYMPREC", _USUAL_SYMPREC))
         if tries == 0:
-            return inputs.set(SYMPREC=now / 10)
+            return inputs.set(SYMPREC=float(f"{now / 10:.3g}"))
         if tries == 1:
-            return inputs.set(SYMPREC=now * 100)
+            return inputs.set(SYMPREC=float(f"{now * 100:.3g}"))
         return inputs.set(ISYM=0)
 
 
