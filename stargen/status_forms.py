@@ -11,18 +11,34 @@ from stargen.status import FailureGroup, JobStatus, Meter, NodeStatus, Status
 
 def eta_s(status: Status, now: float) -> float | None:
     """Seconds until every job is through, by present rates and yields; None if unknown."""
+    left = times_left(status, now)
+    return None if None in left else _longest(left)
+
+
+def _longest(left: list[float | None]) -> float:
+    return max((one for one in left if one is not None), default=0.0)
+
+
+def times_left(status: Status, now: float) -> list[float | None]:
+    """Seconds until each job is through: its own pace, or that of what it waits for."""
     coming: list[float | None] = []
-    longest = 0.0
+    left: list[float | None] = []
     for job in status.jobs:
         expected = _expected(status, job, coming)
-        coming.append(None if expected is None else expected * _yield(job))
-        if job.closed is not None or expected == 0:
-            continue
-        rate = job.meter.now(now) or job.meter.mean()
-        if expected is None or rate <= 0:
-            return None
-        longest = max(longest, expected / rate)
-    return longest
+        coming.append(_yielded(job, expected))
+        left.append(_time_left(job, expected, [left[i] for i in job.inputs if i < len(left)], now))
+    return left
+
+
+def _time_left(
+    job: JobStatus, expected: float | None, before: list[float | None], now: float
+) -> float | None:
+    if job.closed is not None:
+        return 0.0
+    rate = job.meter.now(now) or job.meter.mean()
+    if expected is None or None in before or (expected > 0 and rate <= 0):
+        return None
+    return max(expected / rate if expected > 0 else 0.0, _longest(before))
 
 
 def _expected(status: Status, job: JobStatus, coming: list[float | None]) -> float | None:
@@ -40,12 +56,19 @@ def _expected(status: Status, job: JobStatus, coming: list[float | None]) -> flo
     return total
 
 
-def _yield(job: JobStatus) -> float:
-    return job.out / job.taken if job.taken else 1.0
+def _yielded(job: JobStatus, expected: float | None) -> float | None:
+    """How many candidates will still come out of the job; None if nobody knows."""
+    if expected is None or job.closed is not None:
+        return expected
+    if job.shape == "select" and not job.out:
+        return None  # what is ranked comes out at the end, and its number is the campaign's
+    return expected * (job.out / job.taken if job.taken else 1.0)
 
 
 def as_json(status: Status, now: float) -> dict[str, Any]:
     """The picture as plain values: what `status --json` prints."""
+    running = status.state == "running"
+    left: list[float | None] = times_left(status, now) if running else [None] * len(status.jobs)
     return {
         "state": status.state,
         "reason": status.reason,
@@ -54,8 +77,12 @@ def as_json(status: Status, now: float) -> dict[str, Any]:
         "now": now,
         "epoch": status.epoch,
         "master": {"host": status.host, "pid": status.pid},
-        "eta_s": eta_s(status, now) if status.state == "running" else None,
-        "jobs": [_job_json(status, job, now) for job in status.jobs],
+        "eta_s": eta_s(status, now) if running else None,
+        "eta_at_least_s": _longest(left),
+        "jobs": [
+            _job_json(status, job, now) | {"eta_s": one}
+            for job, one in zip(status.jobs, left, strict=True)
+        ],
         "nodes": [
             {
                 "name": node.name,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import typer
 
 from stargen.cli.tables import JOB_HEADINGS, headline, job_rows, notes
+from stargen.cli.words import table_lines
 from stargen.quantities import clock, count, rate
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Screen:
     def __enter__(self) -> Self:
         from rich.live import Live
 
-        self._live = Live(auto_refresh=False, transient=True)
-        self._live.start()
+        self._live = Live(f"{self._name}: starting", auto_refresh=False, transient=True)
+        self._live.start(refresh=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -49,7 +50,8 @@ class Screen:
     def show(self, picture: Picture) -> None:
         if self._live is not None and picture["now"] >= self._next_at:
             self._next_at = picture["now"] + _SCREEN_EVERY_S
-            self._live.update(render(self._name, picture), refresh=True)
+            width = self._live.console.width
+            self._live.update(render(self._name, picture, width), refresh=True)
 
 
 class Lines:
@@ -88,31 +90,31 @@ def _pace(picture: Picture) -> str:
     return "; ".join(parts) or "nothing runs yet"
 
 
-def render(name: str, picture: Picture) -> RenderableType:
-    """A picture for a terminal."""
+def render(name: str, picture: Picture, width: int) -> RenderableType:
+    """A picture for a terminal of so many columns."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
-    from rich.table import Table
     from rich.text import Text
 
     head = headline(name, picture)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in JOB_HEADINGS:
-        right = heading.startswith(">")
-        table.add_column(
-            heading.lstrip(">"),
-            justify="right" if right else "left",
-            no_wrap=heading != "dropped",
-            overflow="fold",
-        )
-    for row, job in zip(job_rows(picture), picture["jobs"], strict=True):
-        style = "red" if job["held"] else "dim" if job["state"] != "open" else ""
-        table.add_row(*(Text(cell) for cell in row), style=style)
+    # Nobody knows how far it is as long as a job has no pace: the bar only shows that it runs.
+    bar = ProgressBar(
+        total=None if head.share is None else 1.0,
+        completed=head.share or 0.0,
+        pulse=head.share is None,
+        width=60,
+        complete_style="green",
+    )
+    styles = ["bold", *(_style(job) for job in picture["jobs"])]
+    table = table_lines(JOB_HEADINGS, job_rows(picture), width)
     parts: list[RenderableType] = [Text(head.text, style="bold")]
-    if head.share is not None:
-        bar = ProgressBar(total=1.0, completed=head.share, width=60, complete_style="green")
+    if picture["state"] == "running":
         parts.append(Padding(bar, 0))  # a bar alone does not end its line
-    parts.append(table)
+    parts += [Text(line, style=styles[number], no_wrap=True) for number, line in table]
     parts += [Text(note, style="yellow") for note in notes(picture)]
     return Group(*parts)
+
+
+def _style(job: Picture) -> str:
+    return "red" if job["held"] else "dim" if job["state"] != "open" else ""

@@ -9,11 +9,13 @@ from stargen.quantities import clock, count, duration, rate
 
 Picture = Mapping[str, Any]
 
-JOB_HEADINGS = ("job", ">in", ">out", ">waiting", ">running", ">rate", "state", "dropped")
+JOB_HEADINGS = ("job", ">in", ">out", ">waiting", ">rate", ">left", "state", "dropped")
 FUNNEL_HEADINGS = ("job", ">in", ">out", "what became of the others")
 
 _REASONS = 3
 _ALERTS = 3
+_LAG = 1_000
+"""Records that a sink may be behind before people hear of it: some are always on their way."""
 
 
 class Headline(NamedTuple):
@@ -35,13 +37,20 @@ def headline(name: str, picture: Picture) -> Headline:
         parts.append(duration(max(0.0, until - started)))
     share = None
     if running:
-        parts.append("time left unknown" if eta_s is None else f"about {duration(eta_s)} left")
+        parts.append(_time_left(picture))
         ready = [node for node in picture["nodes"] if node["state"] == "ready"]
         parts.append(f"{len(ready)} of {len(picture['nodes'])} nodes ready")
         if eta_s is not None and started is not None:
             passed = picture["now"] - started
             share = passed / (passed + eta_s) if passed + eta_s > 0 else None
     return Headline(", ".join(parts), share)
+
+
+def _time_left(picture: Picture) -> str:
+    if picture["eta_s"] is not None:
+        return f"about {duration(picture['eta_s'])} left"
+    least_s = picture["eta_at_least_s"]
+    return f"at least {duration(least_s)} left" if least_s >= 1 else "time left unknown"
 
 
 def job_rows(picture: Picture) -> list[list[str]]:
@@ -53,8 +62,8 @@ def job_rows(picture: Picture) -> list[list[str]]:
             _taken(job),
             count(job["out"]),
             count(job["waiting"]) if job["waiting"] else "-",
-            count(job["tasks"]["running"]) if job["tasks"]["running"] and running else "-",
             rate(job["rate_now"] if running and job["state"] == "open" else job["rate_mean"]),
+            _left(job) if running else "-",
             _state(job, running),
             _losses(job, _REASONS),
         ]
@@ -81,7 +90,7 @@ def notes(picture: Picture) -> Iterator[str]:
     for sink in picture.get("sinks", ()):
         if sink["problem"]:
             yield f"{sink['url']}: {sink['problem']}"
-        elif sink["missing"]:
+        elif sink["missing"] > (_LAG if picture["state"] == "running" else 0):
             yield f"{sink['url']}: {count(sink['missing'])} records behind"
     if picture.get("journal", {}).get("full"):
         yield "the journal's disk is full: nothing is sent until there is room"
@@ -103,15 +112,22 @@ def failure_lines(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _taken(job: Mapping[str, Any]) -> str:
-    total = job["total"]
-    return count(job["in"]) if total is None else f"{count(job['in'])}/{count(total)}"
+    if job["total"] is None or job["state"] != "open":
+        return count(job["in"])
+    return f"{count(job['in'])}/{count(job['total'])}"
+
+
+def _left(job: Mapping[str, Any]) -> str:
+    if job["state"] != "open":
+        return "-"
+    return "?" if job["eta_s"] is None else duration(job["eta_s"])
 
 
 def _state(job: Mapping[str, Any], running: bool) -> str:
     if job["state"] != "open":
         return job["state"]
     if job["tasks"]["running"] and running:
-        return "running"
+        return f"{count(job['tasks']['running'])} running"
     return "waiting" if running else "open"
 
 

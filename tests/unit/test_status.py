@@ -38,7 +38,7 @@ from stargen.records import (
     encode,
 )
 from stargen.status import Status, fold
-from stargen.status_forms import as_json, eta_s, failures_json, freeze, thaw
+from stargen.status_forms import as_json, eta_s, failures_json, freeze, thaw, times_left
 
 RESOURCES = [2, 0.0, 4.0, 0.0, 4, 1, None, "none", []]
 START = [
@@ -206,8 +206,21 @@ def test_eta_follows_rates_and_yields():
     )
     # 50 of 100 made in 1 s; 20 of 50 screened in 1 s: 30 wait and 50 will come.
     assert eta_s(status, 111.0) is None  # nothing was selected yet, so its rate is unknown
+    assert as_json(status, 111.0)["eta_at_least_s"] == pytest.approx(80 / 20)
     fold(status, Routed(111.0, 2, 0, 0, [0] * 10, [], [], []))
     assert eta_s(status, 111.0) == pytest.approx(80 / 20)
+    assert times_left(status, 111.0) == pytest.approx([50 / 50, 80 / 20, 80 / 20])
+
+
+def test_nobody_knows_how_many_a_selection_will_let_through():
+    graph = [GraphRow("source", [], 100), GraphRow("select", [0]), GraphRow("map", [1])]
+    status = seen(
+        PlanAdopted(100.0, "d", "t", ["make", "best", "relax"], graph),
+        assigned(0, (0, 0, 50)),
+        finished(0, (0, 50), at=110.0),
+        Routed(110.0, 1, 0, 0, [-1] * 50, [], [], []),
+    )
+    assert times_left(status, 111.0) == [1.0, 1.0, None]
 
 
 def test_an_endless_source_has_no_eta():

@@ -14,9 +14,16 @@ def picture(campaign):
     return made | {"state": "running", "reason": "", "now": 1010.0, "eta_s": 30.0}
 
 
+@pytest.fixture
+def finished(picture):
+    for job in picture["jobs"]:
+        job["state"] = "done"
+    return picture | {"state": "done"}
+
+
 def drawn(picture, width):
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    console.print(render("salts", picture))
+    console.print(render("salts", picture, width))
     return console.file.getvalue()
 
 
@@ -29,6 +36,12 @@ def test_a_picture_fits_the_terminal(picture, width):
     assert "the disk is slow" in text
     assert max(map(len, text.splitlines())) <= width
     assert len(text.splitlines()) < 24
+
+
+def test_the_bar_is_there_while_it_runs(picture, finished):
+    unknown = drawn(picture | {"eta_s": None}, 80)
+    assert unknown.splitlines()[1].strip("━╸╺ ") == ""
+    assert drawn(finished, 80).splitlines()[1].startswith("job")
 
 
 def test_lines_tell_what_happens_once(picture, capsys):
@@ -57,7 +70,7 @@ def test_lines_are_for_logs_and_screens_for_terminals(monkeypatch):
 
 def test_a_screen_is_drawn_twice_a_second_and_left(picture, monkeypatch):
     drawn = []
-    monkeypatch.setattr("stargen.cli.live.render", lambda name, p: drawn.append(p["now"]) or "")
+    monkeypatch.setattr("stargen.cli.live.render", lambda name, p, _: drawn.append(p["now"]) or "")
     with Screen("salts") as screen:
         for quarter in range(5):
             screen.show(picture | {"now": 1000.0 + quarter / 4})

@@ -13,12 +13,12 @@ def test_status_of_an_interrupted_campaign_comes_from_its_journal(stargen, campa
         "in",
         "out",
         "waiting",
-        "running",
         "rate",
+        "left",
         "state",
         "dropped",
     ]
-    assert rows[0].split() == ["make", "20/30", "17", "-", "-", "20/s", "open",
+    assert rows[0].split() == ["make", "20/30", "17", "-", "20/s", "-", "open",
                                "odd", "2,", "dull", "1"]  # fmt: skip
     assert "the disk is slow" in answer.out
     told = json.loads(stargen("status", "--json").out)

@@ -16,8 +16,10 @@ def test_the_headline_says_how_far_it_is(picture):
     head = headline("salts", picture)
     assert head.text == "salts: running, 30 s, about 1 min 30 s left, 1 of 1 nodes ready"
     assert head.share == pytest.approx(0.25)
-    picture["eta_s"] = None
+    picture |= {"eta_s": None, "eta_at_least_s": 20.0}
     assert headline("salts", picture).share is None
+    assert "at least 20 s left" in headline("salts", picture).text
+    picture["eta_at_least_s"] = 0.0
     assert "time left unknown" in headline("salts", picture).text
 
 
@@ -42,10 +44,20 @@ def test_a_select_says_how_many_it_left(picture):
 
 
 def test_states_of_jobs(picture):
-    assert [row[6] for row in job_rows(picture)] == ["running", "waiting", "waiting"]
+    assert [row[6] for row in job_rows(picture)] == ["1 running", "waiting", "waiting"]
     picture["jobs"][0]["state"] = "done"
     picture["jobs"][1]["state"] = "held"
     assert [row[6] for row in job_rows(picture)] == ["done", "held", "waiting"]
+
+
+def test_the_time_left_of_each_job(picture):
+    for job, left in zip(picture["jobs"], (12.0, 75.0, None), strict=True):
+        job["eta_s"] = left
+    assert [row[5] for row in job_rows(picture)] == ["12 s", "1 min 15 s", "?"]
+    picture["jobs"][0]["state"] = "done"
+    assert [row[5] for row in job_rows(picture)] == ["-", "1 min 15 s", "?"]
+    picture["state"] = "held"
+    assert {row[5] for row in job_rows(picture)} == {"-"}
 
 
 def test_notes_tell_what_needs_a_person(picture):
@@ -54,7 +66,7 @@ def test_notes_tell_what_needs_a_person(picture):
     picture["sinks"] = [
         {"url": "sqlite:///a", "problem": "locked", "missing": 0},
         {"url": "sqlite:///b", "problem": "", "missing": 1200},
-        {"url": "sqlite:///c", "problem": "", "missing": 0},
+        {"url": "sqlite:///c", "problem": "", "missing": 20},
     ]
     picture["journal"] = {"full": True}
     told = list(notes(picture))
@@ -66,6 +78,8 @@ def test_notes_tell_what_needs_a_person(picture):
     ]
     assert "disk is full" in told[4]
     assert told[5].endswith("the disk is slow")
+    picture["state"] = "done"
+    assert "sqlite:///c: 20 records behind" in list(notes(picture))
 
 
 def test_failures_end_with_their_last_output(picture):
