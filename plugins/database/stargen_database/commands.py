@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from stargen.crystal import Scalar
     from stargen_database.queries import Found
 
-app = typer.Typer(no_args_is_help=True, help="Query and export a result database.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,  # that of `stargen` completes it
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Query and export a result database.",
+)
 
 Database = Annotated[
     str | None,
@@ -43,7 +48,7 @@ OrderBy = Annotated[
     str | None,
     typer.Option("--order-by", help="Smallest of this property first; -NAME: largest first."),
 ]
-_ALWAYS = ("formula", "n_atoms", "spacegroup", "e_above_hull", "formation_energy_per_atom")
+_ALWAYS = ("formula", "n_atoms", "spacegroup", "e_above_hull")
 
 
 @app.command()
@@ -77,7 +82,9 @@ def query(
 
 @app.command()
 def show(
-    candidate_id: Annotated[str, typer.Argument(metavar="ID")],
+    candidate_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Its birth name, such as generate/17.")
+    ],
     database: Database = None,
     campaign: Campaign = None,
     as_json: AsJson = False,
