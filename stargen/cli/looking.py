@@ -77,7 +77,8 @@ def show_picture(name: str, picture: dict[str, Any]) -> None:
     for note in notes(picture):
         typer.secho(note, fg="yellow")
     if picture["failures"] and picture["state"] != INTERRUPTED:
-        typer.echo(f"{len(picture['failures'])} kinds of failure: stargen failures")
+        kinds = len(picture["failures"])
+        typer.echo(f"{kinds} kind{'s' if kinds > 1 else ''} of failure: stargen failures")
 
 
 def _watch(folder: CampaignFolder) -> None:

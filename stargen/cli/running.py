@@ -123,20 +123,23 @@ def summarise(name: str, file: Path, place: Path, outcome: Outcome) -> None:
         pids = ", ".join(map(str, outcome.left))
         typer.secho(f"these processes could not be ended: {pids}", fg="red")
     typer.secho(headline(name, picture).text, bold=True)
-    for command in _next_commands(file, place, outcome):
+    for command in _next_commands(name, file, place, outcome):
         typer.echo(f"  {command}")
 
 
-def _next_commands(file: Path, place: Path, outcome: Outcome) -> list[str]:
+def _next_commands(name: str, file: Path, place: Path, outcome: Outcome) -> list[str]:
+    usual = place == folder_of(name)
+    again = f"stargen up {file}" + ("" if usual else f" --folder {place}")
+    which = f"--campaign {name if usual else place}"
     commands: list[str] = []
     if outcome.state == "stopped":
-        commands.append(f"stargen up {file} --folder {place}")
+        commands.append(again)
     if outcome.picture["failures"]:
-        commands.append(f"stargen failures --campaign {place}")
+        commands.append(f"stargen failures {which}")
     if outcome.state == "held":
-        commands.append(f"stargen up {file} --folder {place} --release all")
+        commands.append(f"{again} --release all")
     if outcome.picture.get("sinks"):
-        commands.append(f"stargen db stats --campaign {place}")
+        commands.append(f"stargen db stats {which}")
     return commands
 
 

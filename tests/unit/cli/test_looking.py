@@ -59,7 +59,7 @@ def test_status_of_a_running_campaign_comes_from_its_master(stargen, master):
     assert told["state"] == "running"
     shown = stargen("status").out
     assert "1 of 1 nodes ready" in shown
-    assert "1 kinds of failure: stargen failures" in shown
+    assert "1 kind of failure: stargen failures" in shown
 
 
 def test_watch_shows_until_the_master_ends(stargen, master):

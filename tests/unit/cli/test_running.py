@@ -34,8 +34,8 @@ def test_up_runs_the_campaign_and_sums_it_up(stargen, runs):
     assert "make  20   17  odd 2, dull 1" in answer.out
     assert "3 records are not stored" in answer.out
     assert "could not be ended: 77" in answer.out
-    assert "stargen failures --campaign campaigns/salts" in answer.out
-    assert "stargen db stats --campaign campaigns/salts" in answer.out
+    assert "stargen failures --campaign salts" in answer.out
+    assert "stargen db stats --campaign salts" in answer.out
 
 
 def test_up_hands_on_what_it_is_told(stargen, runs, here):
@@ -61,7 +61,7 @@ def test_detach_leaves_a_master_behind(stargen, here, monkeypatch):
     answer = stargen("up", "salts.toml", "--detach")
     assert answer.code == 0
     assert "salts runs as process 99" in answer.out
-    assert "stargen status --campaign campaigns/salts" in answer.out
+    assert "stargen status --campaign salts" in answer.out
 
 
 def test_a_campaign_that_is_held_is_refused(stargen, here, monkeypatch):
