@@ -48,8 +48,7 @@ def _is_shipped(params: HullParams) -> bool:
 
 def _check(params: HullParams, folder: Path) -> Iterable[str]:
     from stargen_stability.elemental import SHIPPED
-    from stargen_stability.reference import missing_columns
-    from stargen_stability.tables import columns
+    from stargen_stability.tables import columns, missing_columns
 
     if params.reference is not None:
         try:
@@ -95,6 +94,6 @@ hull = CalculatorInfo(
         "energy_scheme",
     ),
     reuse="never",
-    summary="formation energy and energy above the convex hull, named reference",
+    summary="Formation energy and energy above the convex hull, named reference",
     source="10.1021/cm702327g",
 )

@@ -14,12 +14,14 @@ from stargen_stability.elemental import ElementalReference
 from stargen_stability.formulas import parse_formula
 from stargen_stability.phases import Phases
 from stargen_stability.schemes import scale_of
-from stargen_stability.tables import columns, rows
-
-FORMULA_COLUMNS = ("reduced_formula", "formula", "chemical_formula_reduced")
-FORMATION_COLUMN = "formation_energy_per_atom"
-TOTAL_COLUMN = "energy_per_atom"
-SCHEME_COLUMN = "energy_scheme"
+from stargen_stability.tables import (
+    FORMATION_COLUMN,
+    FORMULA_COLUMNS,
+    SCHEME_COLUMN,
+    TOTAL_COLUMN,
+    missing_columns,
+    rows,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,21 +31,6 @@ class Reference:
     name: str
     scale: str
     phases: Phases
-
-
-def missing_columns(path: Path) -> str | None:
-    """What a file lacks to be a reference, in words; None if nothing.
-
-    Raises
-    ------
-    ValueError, OSError : if it is not a table or cannot be read
-    """
-    names = set(columns(path))
-    if not names & set(FORMULA_COLUMNS):
-        return f"no column {' or '.join(FORMULA_COLUMNS)}"
-    if not names & {FORMATION_COLUMN, TOTAL_COLUMN}:
-        return f"no column {FORMATION_COLUMN} or {TOTAL_COLUMN}"
-    return None
 
 
 def from_file(path: Path, scale: str, elements: ElementalReference) -> Reference:

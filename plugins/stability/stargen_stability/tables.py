@@ -14,6 +14,10 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import polars
 
+FORMULA_COLUMNS = ("reduced_formula", "formula", "chemical_formula_reduced")
+FORMATION_COLUMN = "formation_energy_per_atom"
+TOTAL_COLUMN = "energy_per_atom"
+SCHEME_COLUMN = "energy_scheme"
 FORMATS = (".csv", ".csv.gz", ".json", ".json.gz", ".parquet")
 """What can be read, by the end of the file's name."""
 
@@ -34,6 +38,21 @@ def columns(path: Path) -> list[str]:
             return list(_parquet(path).columns)
         case _:
             return sorted({name for row in _json_rows(path) for name in row})
+
+
+def missing_columns(path: Path) -> str | None:
+    """What a file lacks to be a reference, in words; None if nothing.
+
+    Raises
+    ------
+    ValueError, OSError : if it is not a table or cannot be read
+    """
+    names = set(columns(path))
+    if not names & set(FORMULA_COLUMNS):
+        return f"no column {' or '.join(FORMULA_COLUMNS)}"
+    if not names & {FORMATION_COLUMN, TOTAL_COLUMN}:
+        return f"no column {FORMATION_COLUMN} or {TOTAL_COLUMN}"
+    return None
 
 
 def rows(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -1,5 +1,7 @@
 import gzip
 import json
+import subprocess
+import sys
 
 import polars
 import pytest
@@ -157,3 +159,16 @@ def test_formulas(formula, amounts):
 def test_what_is_no_formula(formula):
     with pytest.raises(ValueError):
         parse_formula(formula)
+
+
+def test_checking_a_campaign_costs_no_heavy_import(tmp_path):
+    (tmp_path / "known.csv").write_text("formula,energy_per_atom\nMgO,-6\n")
+    code = (
+        "import sys; from pathlib import Path; from stargen_stability.info import hull as h;"
+        "assert not list(h.check(h.params(reference='known.csv'), Path(sys.argv[1])));"
+        "print(sorted({'scipy', 'polars', 'sqlalchemy', 'pymatgen.core'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
