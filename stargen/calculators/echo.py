@@ -124,7 +124,7 @@ source = CalculatorInfo(
     shape=Shape.SOURCE,
     params=SourceParams,
     total=lambda params: params.count,
-    summary="rock salt crystals, as many as you like",
+    summary="Rock salt crystals, as many as you like",
 )
 
 map_ = CalculatorInfo(
@@ -134,7 +134,7 @@ map_ = CalculatorInfo(
     params=MapParams,
     properties=("echo",),
     reuse="seeded",
-    summary="hands candidates on",
+    summary="Hands candidates on",
 )
 
 keyed = CalculatorInfo(
@@ -145,7 +145,7 @@ keyed = CalculatorInfo(
     params=KeyedParams,
     key=lambda params: lambda envelope: envelope.formula,
     reuse="never",
-    summary="keeps the first few of each formula",
+    summary="Keeps the first few of each formula",
 )
 
 gather = CalculatorInfo(
@@ -156,5 +156,5 @@ gather = CalculatorInfo(
     params=GatherParams,
     properties=("echo_rank",),
     reuse="never",
-    summary="numbers all candidates",
+    summary="Numbers all candidates",
 )

@@ -248,5 +248,5 @@ run = CalculatorInfo(
     check=_check,
     properties=("*",),
     reuse="never",
-    summary="runs any command for each candidate",
+    summary="Runs any command for each candidate",
 )

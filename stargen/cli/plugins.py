@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from stargen.cli.words import AsJson, show_json, show_table
+from stargen.cli.words import AsJson, show_json, table_lines, terminal_width
 from stargen.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,15 +45,28 @@ def plugins(
     if as_json:
         show_json([row._asdict() for row in rows])
     else:
-        show_table(
-            ["name", "kind", "distribution", "version", ">api", "state", "summary"],
-            [[r.name, r.kind, r.distribution, r.version, r.api, r.state, r.summary] for r in rows],
-        )
-        for row in rows:
-            if row.problem:
-                typer.secho(f"\n{row.name}: {row.problem}", fg="red")
+        _show(sorted(rows, key=lambda row: (row.distribution, row.kind, row.name)))
     if any(row.problem for row in rows):
         raise typer.Exit(1)
+
+
+def _show(rows: Sequence[Row]) -> None:
+    """A table with a line before the rows of each distribution, and what is wrong after it."""
+    lines = table_lines(
+        ["  name", "kind", ">api", "state", "summary"],
+        [[f"  {row.name}", row.kind, row.api, row.state, row.summary] for row in rows],
+        terminal_width(),
+    )
+    above = ""
+    for number, line in lines:
+        title = f"{rows[number - 1].distribution} {rows[number - 1].version}" if number else above
+        if title != above:
+            typer.secho(title, bold=True)
+            above = title
+        typer.secho(line, bold=number == 0)
+    for row in rows:
+        if row.problem:
+            typer.secho(f"\n{row.name}: {row.problem}", fg="red")
 
 
 def _row(registry: Registry, each: Announced, check: bool) -> Row:

@@ -65,7 +65,7 @@ def up(
     if detach:
         master = start_apart(file, folder=place, config=config, takeover=takeover)
         typer.echo(f"{name} runs as process {master.pid}; it says what it does in {master.log}")
-        typer.echo(f"stargen status --campaign {place}")
+        typer.echo(f"stargen status --campaign {_short(name, place)}")
         return
     with view_of(name) as view:
         outcome = run(
@@ -128,9 +128,8 @@ def summarise(name: str, file: Path, place: Path, outcome: Outcome) -> None:
 
 
 def _next_commands(name: str, file: Path, place: Path, outcome: Outcome) -> list[str]:
-    usual = place == folder_of(name)
-    again = f"stargen up {file}" + ("" if usual else f" --folder {place}")
-    which = f"--campaign {name if usual else place}"
+    again = f"stargen up {file}" + ("" if place == folder_of(name) else f" --folder {place}")
+    which = f"--campaign {_short(name, place)}"
     commands: list[str] = []
     if outcome.state == "stopped":
         commands.append(again)
@@ -141,6 +140,11 @@ def _next_commands(name: str, file: Path, place: Path, outcome: Outcome) -> list
     if outcome.picture.get("sinks"):
         commands.append(f"stargen db stats {which}")
     return commands
+
+
+def _short(name: str, place: Path) -> str:
+    """How commands in this working directory may call a campaign."""
+    return name if place == folder_of(name) else str(place)
 
 
 def _job(name: str) -> str:

@@ -80,7 +80,7 @@ relax = CalculatorInfo(
         "relax_steps",
         "converged",
     ),
-    summary="relaxation of atoms and cell with CHGNet",
+    summary="Relaxation of atoms and cell with CHGNet",
     source="10.1038/s42256-023-00716-3",
 )
 
@@ -92,6 +92,6 @@ static = CalculatorInfo(
     resources=_resources,
     affinity=_affinity,
     properties=("energy_per_atom", "energy_scheme", "max_force", "volume_per_atom"),
-    summary="energy, forces and stress with CHGNet",
+    summary="Energy, forces and stress with CHGNet",
     source="10.1038/s42256-023-00716-3",
 )

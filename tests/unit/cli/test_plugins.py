@@ -47,7 +47,9 @@ def test_a_broken_plugin_does_not_break_the_listing(stargen, installed):
     }
     shown = stargen("plugins").out
     assert "p.gone of stargen-p 2 cannot be loaded: ModuleNotFoundError" in shown
-    assert "hands candidates on" in shown
+    assert "Hands candidates on" in shown
+    titles = [line for line in shown.splitlines() if line.startswith("stargen")]
+    assert titles == ["stargen 1", "stargen-p 2"]
 
 
 def test_check_tries_each_calculator(stargen, installed):
