@@ -32,7 +32,9 @@ def status(
 
 
 def explain(
-    target: Annotated[str, typer.Argument(help="A job, or one of its tasks: JOB/NUMBER.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A job, or one of its tasks: JOB/NUMBER.")
+    ],
     campaign: Campaign = None,
     as_json: AsJson = False,
 ) -> None:

@@ -47,6 +47,7 @@ def build() -> typer.Typer:
     app = typer.Typer(
         name="stargen",
         no_args_is_help=True,
+        rich_markup_mode="markdown",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

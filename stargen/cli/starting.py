@@ -26,7 +26,7 @@ class File(StrEnum):
 
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="[FOLDER]", help="Where to; made if it is missing.")
+        Path, typer.Argument(metavar="FOLDER", help="Where to; made if it is missing.")
     ] = Path(),
 ) -> None:
     """Write a first campaign.toml and stargen.toml, with comments."""

@@ -10,7 +10,7 @@ from stargen.cli.places import Campaign, find_folder
 from stargen.errors import UserError
 
 Job = Annotated[str, typer.Argument(metavar="JOB", help="The job.")]
-AnyJob = Annotated[str, typer.Argument(metavar="[JOB]", help="The job; all if left out.")]
+AnyJob = Annotated[str, typer.Argument(metavar="JOB", help="The job; all if left out.")]
 
 
 def hold(job: AnyJob = "", campaign: Campaign = None) -> None:
@@ -29,7 +29,9 @@ def retry(job: AnyJob = "", campaign: Campaign = None) -> None:
 
 
 def cancel(
-    target: Annotated[str, typer.Argument(help="A job, or one of its tasks: JOB/NUMBER.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A job, or one of its tasks: JOB/NUMBER.")
+    ],
     campaign: Campaign = None,
 ) -> None:
     """End a job, or give up one task; what has come out stays."""

@@ -39,7 +39,7 @@ Database = Annotated[
 Filter = Annotated[
     str | None,
     typer.Argument(
-        metavar="[FILTER]",
+        metavar="FILTER",
         help="""OPTIMADE filter: 'elements HAS ALL "Li","O" AND e_above_hull < 0.1'.""",
         show_default=False,
     ),
