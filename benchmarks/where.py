@@ -16,7 +16,7 @@ STAGES = {
     ("nodes.py", "perform"): "sending orders and acknowledgements",
     ("nodes.py", "flush"): "sending orders and acknowledgements",
     ("journal.py", "flush"): "committing",
-    ("launch.py", "_restore"): "starting",
+    ("restoring.py", "restore"): "starting",
 }
 """Innermost known function on the stack -> which stage of a task's way through the master it is."""
 

@@ -69,6 +69,10 @@ class CampaignBusy(UserError):
     """Another master holds this campaign; names who."""
 
 
+class AnotherRun(UserError):
+    """A sink's store holds the candidates of another run; its sink says so and touches nothing."""
+
+
 class Problems(UserError):
     """Several `UserError`s found in one pass; shown together."""
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stargen.tagged import Tags
 
-RECORDS_VERSION = 1
+RECORDS_VERSION = 2
 
 
 class AssignedRow(NamedTuple):
@@ -93,13 +93,17 @@ class EpochStarted:
 @records.add(2)
 @dataclass(frozen=True, slots=True)
 class PlanAdopted:
-    """The campaign as it is run from here on; `graph` says how its jobs hang together."""
+    """The campaign as it is run from here on; `graph` says how its jobs hang together.
+
+    `campaign_id` was drawn when the journal was begun: agents and sinks serve no other.
+    """
 
     at: float
     digest: str
     text: str
     jobs: list[str]
     graph: list[GraphRow] = field(default_factory=list["GraphRow"])
+    campaign_id: str = ""
 
 
 @records.add(3)

@@ -172,6 +172,7 @@ class Status:
     )
     late: int = 0
     ended: bool = False
+    campaign_id: str = ""
 
     @property
     def running(self) -> int:
@@ -391,6 +392,7 @@ def _epoch(status: Status, r: EpochStarted) -> None:
 
 
 def _adopted(status: Status, r: PlanAdopted) -> None:
+    status.campaign_id = status.campaign_id or r.campaign_id
     for index, name in enumerate(r.jobs):
         if index == len(status.jobs):
             status.jobs.append(JobStatus(name))

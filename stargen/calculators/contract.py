@@ -326,10 +326,12 @@ SinkItem = Arrived | Dropped | Quarantined
 class Sink(Protocol):
     """Receives a campaign's candidates in journal order (entry point group ``stargen.sinks``).
 
-    The entry point names a callable ``(url, campaign_name, jobs) -> Sink``; `jobs` maps each job's
-    name to the names of its inputs, upstream jobs first, and jobs that nobody takes from keep
-    what comes out of them. It runs in a process of its own. `write` must store `position` in the
-    same transaction as the items, so that after any crash it goes on exactly where its data ends.
+    The entry point names a callable ``(url, campaign_name, jobs, run_key) -> Sink``; `jobs` maps
+    each job's name to the names of its inputs, upstream jobs first, and jobs that nobody takes from
+    keep what comes out of them. It runs in a process of its own. `write` must store `position` in
+    the same transaction as the items, so that after any crash it goes on exactly where its data
+    ends. A position means something in one journal only, which `run_key` names: it is stored with
+    the first items, and a store that holds items of another run raises `stargen.errors.AnotherRun`.
     """
 
     def position(self) -> int:

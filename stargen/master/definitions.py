@@ -60,13 +60,14 @@ def _checkpoint(plan: JobPlan) -> str:
     return next((kind for kind in ("files", "state") if kind in kinds), "none")
 
 
-def adoption(plan: Plan, at: float) -> PlanAdopted:
+def adoption(plan: Plan, at: float, campaign_id: str) -> PlanAdopted:
     """The record that says what is run from here on."""
     graph = [
         GraphRow("select" if job.is_select else job.shape.value, list(job.inputs), job.total)
         for job in plan.jobs
     ]
-    return PlanAdopted(at, plan.digest, plan.text, [job.name for job in plan.jobs], graph)
+    names = [job.name for job in plan.jobs]
+    return PlanAdopted(at, plan.digest, plan.text, names, graph, campaign_id)
 
 
 def job_inputs(plan: Plan) -> dict[str, Sequence[str]]:

@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import signal
 import socket
 import traceback
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from hashlib import blake2b
-from os import getpid, urandom
+from os import getpid
 from pathlib import Path
 from typing import cast
 
 from stargen.calculators.registry import Registry
 from stargen.clock import SystemClock
-from stargen.codec import unpack
-from stargen.config import Settings, node_resources
-from stargen.errors import CampaignBusy, InvariantBroken, JournalLocked, StargenError, UserError
-from stargen.files import write_atomically
-from stargen.journal import Journal, Recovered
+from stargen.config import Settings
+from stargen.errors import CampaignBusy, InvariantBroken, JournalLocked, StargenError
+from stargen.journal import Journal
 from stargen.launchers.base import Launcher, NodeSpec
-from stargen.machine import this_machine
 from stargen.master.arrivals import Arrivals
 from stargen.master.control import SOCKET_NAME
 from stargen.master.definitions import Definitions, job_inputs
 from stargen.master.inbox import Inbox
 from stargen.master.kernel import Kernel
 from stargen.master.nodes import NodeKeeper, Nodes
+from stargen.master.process import calm_collector, signals_to
+from stargen.master.restoring import Restored, Restoring
 from stargen.master.running import Outcome, RunningCampaign, Show
 from stargen.master.sinks import COMMAND, SinkKeeper, SinkSpec
 from stargen.messages import Attach
-from stargen.records import Record, decode
-from stargen.scheduling.changes import compatible
-from stargen.scheduling.demands import NodeOffer
-from stargen.scheduling.organizer import organize
-from stargen.scheduling.parser import Draft, draft
 from stargen.scheduling.plan import Plan
-from stargen.scheduling.scheduler import Scheduler
-from stargen.scheduling.standing import Patience
-from stargen.status import Status, fold
-from stargen.status_forms import thaw
+from stargen.status import Status
 from stargen.store import CampaignFolder
 from stargen.transport.greeting import Identity
 from stargen.transport.session import MISSED, Limits
@@ -49,7 +38,6 @@ from stargen.transport.session import MISSED, Limits
 Observer = Callable[[str], None]
 
 _SOCKET_NAME_CHARS = 16
-_COLLECT_EVERY = 50_000
 _HURRY_S = 5.0
 
 
@@ -120,16 +108,16 @@ class Wiring:
         self, *, requests: Sequence[tuple[str, str]] = (), show: Show | None = None
     ) -> Outcome:
         """See `run`."""
-        written = draft(_read(self.campaign_file), self.campaign_file)
-        fresh = self._plan(written, ())
+        restoring = Restoring(self.campaign_file, self.folder, self.settings, self._registry)
         self.folder.prepare()
         journal = self._open_journal()
         status, running = Status(), None
         try:
-            status, scheduler = self._restore(written, fresh, journal.recovered)
-            running = self._assemble(scheduler, status, journal, show)
-            with _signals_to(running), _calm_collector():
-                return await running.run(self._attach, requests)
+            restored = restoring.restore(journal.recovered)
+            status = restored.status
+            running = self._assemble(restored, journal, show)
+            with signals_to(lambda name: running.stop(name, now=False)), calm_collector():
+                return await running.run(self._attach(restored.campaign_id), requests)
         except Exception as error:
             raise self._with_story(_first(error), status) from None
         finally:
@@ -143,49 +131,6 @@ class Wiring:
 
     def _installed(self, name: str) -> Launcher:
         return self._registry.load("launchers", name)()
-
-    # --- what the files say -----------------------------------------------------------------------
-
-    def _plan(self, written: Draft, first: Sequence[str]) -> Plan:
-        machine = this_machine()
-        offers = [
-            NodeOffer(name, node_resources(pool.limits, machine))
-            for name, pool in self.settings.pool.items()
-            for _ in pool.hosts or ("",)
-        ]
-        folder = self.campaign_file.parent
-        find = self._registry.calculator
-        return organize(written, find, folder=folder, offers=offers, first=first)
-
-    def _restore(
-        self, written: Draft, fresh: Plan, recovered: Recovered
-    ) -> tuple[Status, Scheduler]:
-        """The state that the journal tells of, under the campaign file as it is now."""
-        status, snapshot = Status(), None
-        if recovered.snapshot is not None:
-            snapshot, picture = unpack(recovered.snapshot)
-            status = thaw(picture)
-        tail: list[Record] = []
-        for _, body in recovered.records:
-            tail.append(decode(body))
-            fold(status, tail[-1])
-        plan = self._adopt(written, status) if status.jobs else fresh
-        self.folder.keep_campaign_file(plan.text)
-        self.folder.keep_origin(self.campaign_file.parent)
-        patience = Patience(lost_after_s=self.settings.master.lost_after_s)
-        if snapshot is None:
-            scheduler = Scheduler(plan, patience=patience)
-        else:
-            scheduler = Scheduler.restore(plan, snapshot, patience=patience)
-        for record in tail:
-            scheduler.apply(record)
-        return status, scheduler
-
-    def _adopt(self, written: Draft, status: Status) -> Plan:
-        """The plan of the file as it is now, if it goes with what has been done so far."""
-        begun = [job.name for job in status.jobs if job.taken or job.open or job.out]
-        compatible(_read(self.folder.campaign_file), written, begun)
-        return self._plan(written, [job.name for job in status.jobs])
 
     # --- the parts --------------------------------------------------------------------------------
 
@@ -213,10 +158,9 @@ class Wiring:
         assert self._kernel is not None
         return self._kernel
 
-    def _assemble(
-        self, scheduler: Scheduler, status: Status, journal: Journal, show: Show | None
-    ) -> RunningCampaign:
-        plan, inbox = scheduler.plan, Inbox()
+    def _assemble(self, restored: Restored, journal: Journal, show: Show | None) -> RunningCampaign:
+        scheduler, inbox = restored.scheduler, Inbox()
+        plan = scheduler.plan
         definitions = Definitions(
             plan,
             self.settings.pool,
@@ -225,32 +169,32 @@ class Wiring:
         )
         arrivals = Arrivals(journal, scheduler.wants, len(plan.jobs))
         nodes = Nodes(
-            self._keepers(inbox, arrivals),
+            self._keepers(restored.campaign_id, inbox, arrivals),
             define=definitions.define,
             read=journal.read,
             observer=self._observer,
         )
         self._kernel = Kernel(
-            scheduler, journal, inbox, status=status, clock=self._clock, performer=nodes
+            scheduler, journal, inbox, status=restored.status, clock=self._clock, performer=nodes
         )
         return RunningCampaign(
             plan,
             self._kernel,
             nodes,
-            self._sinks(plan, journal),
+            self._sinks(plan, restored.campaign_id, journal),
             clock=self._clock,
+            campaign_id=restored.campaign_id,
             control=self.folder.socket(SOCKET_NAME),
             show=show,
         )
 
-    def _keepers(self, inbox: Inbox, arrivals: Arrivals) -> list[NodeKeeper]:
-        campaign_id = self._campaign_id()
+    def _keepers(self, campaign_id: str, inbox: Inbox, arrivals: Arrivals) -> list[NodeKeeper]:
         master = self.settings.master
         limits = Limits(heartbeat_s=master.heartbeat_s, timeout_s=MISSED * master.heartbeat_s)
         keepers: list[NodeKeeper] = []
         for pool, settings in self.settings.pool.items():
             launcher = self._launcher(settings.launcher)
-            for host in settings.hosts or ("",):
+            for host in settings.names or ("",):
                 name = host or pool
                 spec = NodeSpec(
                     name=name,
@@ -276,7 +220,7 @@ class Wiring:
                 )
         return keepers
 
-    def _sinks(self, plan: Plan, journal: Journal) -> list[SinkKeeper]:
+    def _sinks(self, plan: Plan, campaign_id: str, journal: Journal) -> list[SinkKeeper]:
         url = plan.campaign.database
         if url is None:
             return []
@@ -288,6 +232,7 @@ class Wiring:
             campaign=plan.campaign.name,
             jobs=job_inputs(plan),
             selects=[job.name for job in plan.jobs if job.is_select],
+            run_key=campaign_id,
             folder=self.campaign_file.parent,
         )
         return [
@@ -299,16 +244,9 @@ class Wiring:
             )
         ]
 
-    def _campaign_id(self) -> str:
-        """Random, made once; an agent serves no other campaign."""
-        path = self.folder.run / "campaign-id"
-        if not path.is_file():
-            write_atomically(path, urandom(8).hex().encode())
-        return path.read_text().strip()
-
-    def _attach(self, epoch: int) -> Attach:
+    def _attach(self, campaign_id: str) -> Callable[[int], Attach]:
         lease_s = self.settings.master.lease_s
-        return Attach(self._campaign_id(), epoch, _who(), lease_s, self.takeover)
+        return lambda epoch: Attach(campaign_id, epoch, _who(), lease_s, self.takeover)
 
     # --- when it goes wrong -----------------------------------------------------------------------
 
@@ -332,13 +270,6 @@ def _first(error: Exception) -> Exception:
     return error
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot be read: {error}", file=path) from error
-
-
 def _socket_name(node: str) -> str:
     if len(node.encode()) > _SOCKET_NAME_CHARS:
         node = blake2b(node.encode(), digest_size=_SOCKET_NAME_CHARS // 2).hexdigest()
@@ -347,35 +278,3 @@ def _socket_name(node: str) -> str:
 
 def _who() -> str:
     return f"{socket.gethostname()}:{getpid()}"
-
-
-@contextmanager
-def _calm_collector() -> Generator[None]:
-    """Nearly all that a master makes dies by its reference count; looking for cycles among it at
-    Python's usual rate costs more than the scheduling (benchmarks/control_plane.py shows it).
-    """
-    usual = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_EVERY, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
-        gc.unfreeze()
-
-
-@contextmanager
-def _signals_to(running: RunningCampaign) -> Generator[None]:
-    """SIGINT and SIGTERM ask the campaign to stop; the second one to stop at once."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    with suppress(ValueError, RuntimeError):  # only the main thread may have them
-        for number in numbers:
-            loop.add_signal_handler(number, lambda n=number: running.stop(n.name, now=False))
-    try:
-        yield
-    finally:
-        with suppress(ValueError, RuntimeError):
-            for number in numbers:
-                loop.remove_signal_handler(number)

@@ -29,6 +29,8 @@ _SHOW_S = 0.25
 _LOOK_S = 0.5
 _GRACE_S = 10.0
 _SINK_PATIENCE_S = 60.0
+_MEET_S = 10.0
+"""A sink that has said nothing by then waits for its store, and the campaign not for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class RunningCampaign:
         sinks: Sequence[SinkKeeper],
         *,
         clock: Clock,
+        campaign_id: str,
         control: Path,
         show: Show | None,
     ) -> None:
@@ -71,6 +74,7 @@ class RunningCampaign:
         self.nodes = nodes
         self.sinks = sinks
         self._clock = clock
+        self._campaign_id = campaign_id
         self._control = control
         self._show = show
         self._stops = 0
@@ -94,13 +98,16 @@ class RunningCampaign:
         requests : (action, target) that were asked for before the start
         """
         asked = [self.request(action, target, "the start") for action, target in requests]
-        await self.kernel.begin(adoption(self.plan, self._clock.wall()), asked)
+        adopted = adoption(self.plan, self._clock.wall(), self._campaign_id)
+        await self.kernel.begin(adopted, asked)
         for warning in self.journal.recovered.warnings:
             self.kernel.alert(f"journal: {warning}")
-        self._serving = asyncio.create_task(self._serve_control())
         async with asyncio.TaskGroup() as group:
-            helpers = [
-                *(group.create_task(sink.keep()) for sink in self.sinks),
+            helpers = [group.create_task(sink.keep()) for sink in self.sinks]
+            for sink in self.sinks:
+                await sink.meet(_MEET_S)
+            self._serving = asyncio.create_task(self._serve_control())
+            helpers += [
                 group.create_task(self._look_for_hope()),
                 group.create_task(self._show_often()),
             ]

@@ -3,7 +3,8 @@
 It follows the journal's files from where the sink's own data end, never beyond what the master
 calls durable, and writes batches. The master says on standard input how far the journal is durable,
 one number a line; the end of that input means: write what is durable, and go. Standard output says
-how far the sink is, as ``{"stored": position}``, and what went wrong, as ``{"problem": text}``.
+how far the sink is, as ``{"stored": position}``, and what went wrong, as ``{"problem": text}``,
+with ``"refused": true`` if the store is another run's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from stargen.calculators.contract import Arrived, Dropped, Quarantined, Sink, SinkItem
 from stargen.calculators.registry import Registry
 from stargen.crystal import decode_drops, envelope_of
-from stargen.errors import JournalError
+from stargen.errors import AnotherRun, JournalError
 from stargen.journal import RecordReader
 from stargen.journal.entries import EntryFiles
 from stargen.master.follower import Aside, Block, Follower, Word
@@ -68,8 +69,8 @@ class Feeder:
         """Write everything up to position `durable`, in batches of whole records."""
         if self._position > durable:
             raise JournalError(
-                f"the store holds position {self._position}, but the journal ends at {durable}: it "
-                "belongs to another run"
+                f"the store holds position {self._position}, but the journal ends at {durable}: an "
+                "older copy of it was put back; delete the store, and it is made from this one"
             )
         items: list[SinkItem] = []
         size = 0
@@ -148,12 +149,13 @@ def main(argv: Sequence[str] | None = None, observer: Observer = lambda point: N
     parser.add_argument("--url", required=True)
     parser.add_argument("--journal", required=True, type=Path)
     parser.add_argument("--campaign", required=True)
+    parser.add_argument("--run-key", required=True)
     parser.add_argument("--jobs", required=True, type=json.loads)
     parser.add_argument("--selects", default=[], type=json.loads)
     options = parser.parse_args(argv)
     try:
         factory = Registry.installed().load("sinks", options.sink)
-        sink: Sink = factory(options.url, options.campaign, options.jobs)
+        sink: Sink = factory(options.url, options.campaign, options.jobs, options.run_key)
         feeder = Feeder(
             sink,
             options.journal,
@@ -165,6 +167,9 @@ def main(argv: Sequence[str] | None = None, observer: Observer = lambda point: N
         for durable in _commands(sys.stdin.fileno()):
             feeder.catch_up(durable)
         sink.close()
+    except AnotherRun as error:
+        _say(problem=str(error), refused=True)
+        return 1
     except Exception as error:  # whatever it is, the master shows it and tries again
         _say(problem=f"{type(error).__name__}: {error}")
         return 1

@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stargen.errors import AnotherRun
+
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _TELL_S = 0.2
 """The sink is told of new records at most this often."""
@@ -30,6 +32,7 @@ class SinkSpec:
     url : of its store
     jobs : each job's name with the names of its inputs, in the order of their numbers
     selects : names of the jobs that are selects
+    run_key : names the journal among all journals
     folder : where relative parts of the url begin
     """
 
@@ -39,6 +42,7 @@ class SinkSpec:
     campaign: str
     jobs: Mapping[str, Sequence[str]]
     selects: Sequence[str]
+    run_key: str
     folder: Path
 
     def arguments(self) -> list[str]:
@@ -47,6 +51,7 @@ class SinkSpec:
             f"--url={self.url}",
             f"--journal={self.journal.resolve()}",
             f"--campaign={self.campaign}",
+            f"--run-key={self.run_key}",
             f"--jobs={json.dumps({name: list(inputs) for name, inputs in self.jobs.items()})}",
             f"--selects={json.dumps(list(self.selects))}",
         ]
@@ -76,6 +81,8 @@ class SinkKeeper:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._stored = asyncio.Event()
+        self._spoke = asyncio.Event()
+        self._refused = ""
 
     @property
     def missing(self) -> int:
@@ -95,6 +102,19 @@ class SinkKeeper:
                 self._alert(f"{self.spec.name} ({self.spec.url}): {problem}; it is tried again")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def meet(self, patience_s: float) -> None:
+        """Wait for the sink's first word, but not for ever: what is late goes on being tried.
+
+        Raises
+        ------
+        AnotherRun : the store is not this run's
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._spoke.wait()
+        if self._refused:
+            raise AnotherRun(self._refused)
 
     async def finish(self, patience_s: float) -> None:
         """Wait until the store has everything, or nothing has moved for so long."""
@@ -132,6 +152,7 @@ class SinkKeeper:
                 said = self._hear(line) or said
             return said or f"its process ended with code {await process.wait()}"
         finally:
+            self._spoke.set()
             telling.cancel()
             await _end(process)
 
@@ -140,12 +161,15 @@ class SinkKeeper:
             what = json.loads(line)
         except ValueError:
             return line.decode(errors="replace").strip()
+        problem = str(what.get("problem", ""))
+        self._refused = problem if what.get("refused") else ""
         if "stored" in what:
+            self._spoke.set()
             before, self.stored = self.stored, int(what["stored"])
             if self.stored > before:
                 self.problem = ""
                 self._stored.set()
-        return str(what.get("problem", ""))
+        return problem
 
     async def _tell(self, process: asyncio.subprocess.Process) -> None:
         """Pass on how far the journal is durable, as it grows."""

@@ -10,7 +10,7 @@ from stargen.errors import RemoteProtocolError
 
 SAMPLES = [
     r.EpochStarted(1.0, 2, "host", 3, "0.1"),
-    r.PlanAdopted(1.0, "digest", "text", ["a"], [r.GraphRow("source", [], 10)]),
+    r.PlanAdopted(1.0, "digest", "text", ["a"], [r.GraphRow("source", [], 10)], "1d"),
     r.NodeJoined(1.0, "n", "pool", "a", 1, [1, 0.0]),
     r.NodeLost(1.0, "n", "why"),
     r.NodeState(1.0, "n", "ready", "why"),
@@ -59,6 +59,7 @@ def test_fields_of_a_later_version_are_ignored(record):
 def test_old_forms_1_are_read_with_defaults():
     plan = r.decode(pack([2, 1.0, "digest", "text", ["a"]]))
     assert plan.graph == []
+    assert plan.campaign_id == ""
     done = r.decode(pack([7, 1.0, 0, "n", [[1, 2, 3, 4, 5, 6, [7]]]]))
     assert done.rows[0].drops_size == 0
     assert done.rows[0].end_of_source is None

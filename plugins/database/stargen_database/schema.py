@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from stargen.expressions import ValueKind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 WELL_KNOWN: dict[str, ValueKind] = {
     "formation_energy_per_atom": ValueKind.NUMBER,
@@ -47,6 +47,7 @@ run = sa.Table(
     metadata,
     sa.Column("id", _key, primary_key=True),
     sa.Column("campaign", _text, nullable=False, unique=True),
+    sa.Column("run_key", _text, nullable=False),  # of the journal that `position` counts in
     sa.Column("position", sa.BigInteger, nullable=False),  # of the journal, stored so far
     sa.Column("jobs", _json, nullable=False),  # [[name, [inputs]]], upstream first
     sa.Column("updated", sa.DateTime(timezone=True), nullable=False),

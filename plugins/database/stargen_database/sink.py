@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from stargen.calculators.contract import Arrived, Dropped, Quarantined, SinkItem
 from stargen.crystal import Drop, Envelope, decode_entry, envelope_of
-from stargen.errors import UserError
+from stargen.errors import AnotherRun, UserError
 from stargen_database.engines import explained, open_writer, parse_url, sqlite_file
 from stargen_database.rows import geometry_columns, properties_of, property_columns
 from stargen_database.schema import (
@@ -50,11 +50,13 @@ class DatabaseSink:
     url : sqlite:///file.db or postgresql+psycopg://...
     campaign_name : whose candidates
     jobs : {job: its inputs}, upstream jobs first
+    run_key : names the journal that the candidates come from
     busy_timeout_s : how long SQLite waits for others before it says that the database is locked
 
     Raises
     ------
-    UserError : if the database cannot be used
+    UserError : if the database cannot be used; AnotherRun if it holds what a campaign of the same
+        name wrote from another journal
     """
 
     def __init__(
@@ -62,11 +64,13 @@ class DatabaseSink:
         url: str,
         campaign_name: str,
         jobs: Mapping[str, Sequence[str]],
+        run_key: str,
         *,
         busy_timeout_s: float = 30.0,
     ) -> None:
         self._url = parse_url(url)
         self._jobs = Jobs(jobs)
+        self._run_key = run_key
         self._engine = open_writer(self._url, busy_timeout_s=busy_timeout_s)
         self._file = self._file_id()
         self._names: set[str] = set()
@@ -106,7 +110,11 @@ class DatabaseSink:
         """
         moved = connection.execute(
             run.update()
-            .where(run.c.id == self._run_id, run.c.position == self._position)
+            .where(
+                run.c.id == self._run_id,
+                run.c.run_key == self._run_key,
+                run.c.position == self._position,
+            )
             .values(position=position, updated=datetime.now(UTC))
         )
         if not moved.rowcount:
@@ -127,15 +135,28 @@ class DatabaseSink:
 
     def _register(self, connection: sa.Connection, campaign: str) -> int:
         jobs = [[name, list(inputs)] for name, inputs in self._jobs.inputs.items()]
-        query = sa.select(run.c.id).where(run.c.campaign == campaign)
-        found = connection.execute(query).scalar()
-        if found is not None:
-            connection.execute(run.update().where(run.c.id == found).values(jobs=jobs))
-            return found
-        made = run.insert().values(
-            campaign=campaign, position=0, jobs=jobs, updated=datetime.now(UTC)
+        now = {"jobs": jobs, "run_key": self._run_key}
+        query = sa.select(run).where(run.c.campaign == campaign)
+        found = connection.execute(query).mappings().first()
+        if found is None:
+            made = run.insert().values(
+                campaign=campaign, position=0, updated=datetime.now(UTC), **now
+            )
+            return connection.execute(made).inserted_primary_key[0]
+        if found["run_key"] != self._run_key and found["position"]:
+            raise self._of_another_run(found)
+        connection.execute(run.update().where(run.c.id == found["id"]).values(**now))
+        return found["id"]
+
+    def _of_another_run(self, found: Mapping[str, Any]) -> AnotherRun:
+        file = sqlite_file(self._url)
+        away = f"delete or rename {file}" if file else "delete its rows"
+        return AnotherRun(
+            f"{self._url.render_as_string(hide_password=True)} holds what another run of campaign "
+            f"{found['campaign']} found: {found['position']} records of its journal, the last "
+            f"written on {found['updated']:%Y-%m-%d %H:%M} UTC",
+            hint=f"name another file or server in `database = ...`, or {away} if nobody needs it",
         )
-        return connection.execute(made).inserted_primary_key[0]
 
     def _load(self, connection: sa.Connection, ids: Iterable[str]) -> dict[str, Standing]:
         """What the database knows of these candidates; the others are new."""

@@ -83,7 +83,7 @@ def url(request, tmp_path):
 
 @pytest.fixture
 def sink(url):
-    made = DatabaseSink(url, "test", JOBS)
+    made = DatabaseSink(url, "test", JOBS, "run")
     yield made
     made.close()
 

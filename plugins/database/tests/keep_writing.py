@@ -9,7 +9,7 @@ from stargen.calculators.contract import Arrived
 from stargen.crystal import encode_entry
 
 if __name__ == "__main__":
-    sink = DatabaseSink(sys.argv[1], "test", JOBS)
+    sink = DatabaseSink(sys.argv[1], "test", JOBS, "run")
     for position in range(sink.position() + 1, 10**6):
         names = [f"make/{10 * position + k}" for k in range(10)]
         sink.write([Arrived("make", encode_entry(candidate(name))) for name in names], position)

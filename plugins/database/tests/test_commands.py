@@ -16,7 +16,7 @@ REFERENCE = "mp.csv@abc + elements mp-2023-02-07"
 @pytest.fixture
 def database(tmp_path, make, arrived, dropped):
     url = f"sqlite:///{tmp_path}/results.db"
-    sink = DatabaseSink(url, "test", {"make": [], "hull": ["make"]})
+    sink = DatabaseSink(url, "test", {"make": [], "hull": ["make"]}, "run")
     made = [
         make("make/0", (3, 3, 8), e_above_hull=0.01, spacegroup=225, hull_reference=REFERENCE),
         make("make/1", (22, 8, 8), e_above_hull=-0.02, hull_reference=REFERENCE),

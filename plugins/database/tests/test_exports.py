@@ -27,7 +27,7 @@ ROWS = [
 def written(tmp_path, make, arrived):
     """Write in a format: the text, and the candidates."""
     url = f"sqlite:///{tmp_path}/results.db"
-    sink = DatabaseSink(url, "test", {"make": []})
+    sink = DatabaseSink(url, "test", {"make": []}, "run")
     made = [make(name, numbers, **properties) for name, numbers, properties in ROWS]
     sink.write([arrived("make", one) for one in made], 1)
     sink.close()

@@ -86,7 +86,7 @@ def stored(request, tmp_path_factory):
     else:
         url = request.getfixturevalue("postgresql")
     entries = [encode_entry(one) for one in rows()]
-    sink = DatabaseSink(url, "filters", {"make": []})
+    sink = DatabaseSink(url, "filters", {"make": []}, "run")
     sink.write([Arrived("make", entry) for entry in entries], 1)
     sink.close()
     engine = open_reader(parse_url(url))

@@ -132,7 +132,7 @@ def test_predicted_formation_energies_need_no_elements(place):
 def test_a_database_competes_in_the_own_hull(place, tmp_path):
     sink = pytest.importorskip("stargen_database.sink", reason="needs stargen-database")
     (known,) = place([("Li2O", total("Li2O", -2.0))])
-    store = sink.DatabaseSink(f"sqlite:///{tmp_path}/old.db", "earlier", {"hull": []})
+    store = sink.DatabaseSink(f"sqlite:///{tmp_path}/old.db", "earlier", {"hull": []}, "run")
     store.write([Arrived("hull", encode_entry(known))], 1)
     store.close()
     made = [("Li2O", total("Li2O", -1.9))]

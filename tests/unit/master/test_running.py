@@ -330,7 +330,7 @@ def test_snapshots_bound_what_is_replayed(tmp_path, monkeypatch):
     first = bench.run()
     assert list((bench.folder / "journal").glob("snapshot-*"))
     monkeypatch.setattr(
-        "stargen.master.launch.fold", lambda status, record: pytest.fail("replayed")
+        "stargen.master.restoring.fold", lambda status, record: pytest.fail("replayed")
     )
     again = bench.run()
     assert again.state == "done"

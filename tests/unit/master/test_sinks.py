@@ -13,7 +13,7 @@ from stargen.calculators.contract import Arrived, Dropped, Quarantined
 from stargen.clock import SystemClock
 from stargen.codec import pack
 from stargen.crystal import Drop, encode_drops
-from stargen.errors import JournalError
+from stargen.errors import AnotherRun, JournalError
 from stargen.journal import Journal
 from stargen.master import sink_process
 from stargen.master.sink_process import Feeder
@@ -174,11 +174,11 @@ def test_without_selects_only_what_is_new_is_read(tmp_path):
     assert {heard[0] for heard in store.heard()} == {"make"}
 
 
-def test_a_store_of_another_run_is_refused(tmp_path):
+def test_a_store_ahead_of_its_journal_is_refused(tmp_path):
     end = written(tmp_path)
     store = Store()
     store.at = end + 5
-    with pytest.raises(JournalError, match="belongs to another run"):
+    with pytest.raises(JournalError, match="older copy"):
         Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None).catch_up(end)
 
 
@@ -191,6 +191,40 @@ def test_kill_points_stand_on_both_sides_of_a_commit(tmp_path):
 
     Feeder(store, tmp_path, JOBS, SELECTS, stored=lambda at: None, observer=observe).catch_up(end)
     assert points == [("before-commit", 0), ("after-commit", end)]
+
+
+def test_the_store_of_another_run_is_refused_before_anything_starts(tmp_path):
+    script = tmp_path / "sink.py"
+    script.write_text(
+        """print('{"problem": "it holds another run", "refused": true}', flush=True)"""
+    )
+    spec = SinkSpec("database", "sqlite:///x.db", tmp_path, "c", {"make": []}, [], "run", tmp_path)
+
+    async def main():
+        sink = SinkKeeper(
+            spec,
+            durable=lambda: 1,
+            alert=lambda text: None,
+            command=(sys.executable, str(script)),
+        )
+        keeping = asyncio.create_task(sink.keep())
+        try:
+            await sink.meet(10.0)
+        finally:
+            keeping.cancel()
+            await asyncio.wait((keeping,))
+
+    with pytest.raises(AnotherRun, match="it holds another run"):
+        asyncio.run(main())
+
+
+def test_a_sink_that_says_nothing_holds_nobody_up(tmp_path):
+    async def main():
+        sink = keeper(tmp_path, lambda: 42, [])
+        await sink.meet(0.05)  # its process was never started
+        return sink.stored
+
+    assert asyncio.run(main()) == 0
 
 
 STAND_IN = """
@@ -219,7 +253,7 @@ for line in sys.stdin:
 def keeper(tmp_path, durable, alerts, crash=0):
     script = tmp_path / "sink.py"
     script.write_text(STAND_IN.format(path=str(tmp_path / "store"), crash=crash))
-    spec = SinkSpec("database", "sqlite:///x.db", tmp_path, "c", {"make": []}, [], tmp_path)
+    spec = SinkSpec("database", "sqlite:///x.db", tmp_path, "c", {"make": []}, [], "run", tmp_path)
     return SinkKeeper(
         spec, durable=durable, alert=alerts.append, command=(sys.executable, str(script))
     )
@@ -260,13 +294,13 @@ def test_the_process_itself_reads_how_far_and_says_how_far(tmp_path, monkeypatch
     end = written(tmp_path / "journal")
     store = Store()
     monkeypatch.setattr(
-        sink_process.Registry, "load", lambda self, group, name: lambda url, campaign, jobs: store
+        sink_process.Registry, "load", lambda self, group, name: lambda *arguments: store
     )
     told = tmp_path / "stdin"
     told.write_text(f"3\n{end}\n")
     with told.open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
-        spec = SinkSpec("database", "x", tmp_path / "journal", "c", JOBS, SELECTS, tmp_path)
+        spec = SinkSpec("database", "x", tmp_path / "journal", "c", JOBS, SELECTS, "run", tmp_path)
         code = sink_process.main(spec.arguments())
     said = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert code == 0
@@ -274,3 +308,14 @@ def test_the_process_itself_reads_how_far_and_says_how_far(tmp_path, monkeypatch
     assert said[-1] == {"stored": end}
     assert store.closed
     assert store.heard() == WANTED
+
+
+def test_the_process_tells_a_refusal_from_trouble(tmp_path, monkeypatch, capfd):
+    def refuse(*arguments):
+        assert arguments == ("x", "c", JOBS, "run")
+        raise AnotherRun("it is not yours")
+
+    monkeypatch.setattr(sink_process.Registry, "load", lambda self, group, name: refuse)
+    spec = SinkSpec("database", "x", tmp_path, "c", JOBS, SELECTS, "run", tmp_path)
+    assert sink_process.main(spec.arguments()) == 1
+    assert json.loads(capfd.readouterr().out) == {"problem": "it is not yours", "refused": True}
