@@ -1,0 +1,1 @@
+"""Crystals by diffusion: ab initio generation, structure prediction, compositions to try."""
