@@ -155,7 +155,6 @@ class Campaign:
     database: str | None = None
     chemistry: Chemistry = Chemistry()
     stop: StopSpec | None = None
-    retain: Literal["all", "needed"] = "all"
     file: str | None = None
 
 

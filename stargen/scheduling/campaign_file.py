@@ -101,7 +101,6 @@ class CampaignTable:
     database : URL of the database that receives the candidates
     chemistry : elements that candidates must, may and may not hold
     stop : when the campaign has enough
-    retain : whether candidates stay in the journal for ever ("all") or until they were needed
     """
 
     name: str
@@ -109,7 +108,6 @@ class CampaignTable:
     database: str | None = None
     chemistry: Chemistry = field(default_factory=Chemistry)
     stop: StopSpec | None = None
-    retain: Literal["all", "needed"] = "all"
 
 
 @dataclass(frozen=True, slots=True)

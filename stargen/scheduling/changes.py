@@ -71,9 +71,6 @@ def _campaign_changes(old: Campaign, new: Campaign) -> Iterator[_Change]:
         if before != after:
             problem = f"was {_written(before)} when the campaign began; {reason}"
             yield _Change(key, problem, "take the change back, or start another campaign folder")
-    if old.retain == "needed" and len(new.jobs) > len(old.jobs):
-        problem = "a job was added, but candidates that everyone had read are not kept"
-        yield _Change("retain", problem, "start another campaign folder")
 
 
 def _job_changes(old: JobSpec, new: JobSpec, begun: bool) -> Iterator[_Change]:

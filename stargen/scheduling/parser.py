@@ -93,7 +93,6 @@ class _Parser:
             database=table.database,
             chemistry=table.chemistry,
             stop=table.stop,
-            retain=table.retain,
             file=None if self._document.file is None else str(self._document.file),
         )
         problems = tuple(self._reader.problems)

@@ -73,11 +73,3 @@ def test_a_job_that_has_not_begun_may_still_change():
     assert "the input of best was screen" in refusal(
         OLD.replace('input = "screen"', 'input = "make"'), begun=()
     )
-
-
-def test_added_jobs_need_candidates_that_were_kept():
-    old = OLD.replace("seed = 1", 'retain = "needed"')
-    new = old + '[[job]]\nname = "more"\ninput = "make"\nuse = "t.map"'
-    with pytest.raises(CampaignError, match="candidates that everyone had read are not kept"):
-        compatible(old, draft(new), ["make"])
-    compatible(old, draft(old), ["make"])
