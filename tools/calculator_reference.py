@@ -57,7 +57,9 @@ def section(info: CalculatorInfo) -> Iterator[str]:
     kind = "program" if info.program else info.shape.value
     yield f"### {info.name}\n"
     yield f"{info.summary[:1].upper()}{info.summary[1:].rstrip('.')}. Shape: {kind}."
-    if info.properties:
+    if info.properties == ("*",):
+        yield "Adds the numbers and texts that it reads, under their own names."
+    elif info.properties:
         yield f"Adds {', '.join(f'`{name}`' for name in info.properties)}."
     if info.source:
         yield f"Source: {info.source}."

@@ -27,7 +27,14 @@ _SALTS = tuple((cation, anion) for cation in (3, 11, 19, 37, 55) for anion in (9
 
 @dataclass(frozen=True, slots=True)
 class SourceParams:
-    """`count` candidates, each with so many bytes of data, each taking so long to make."""
+    """Parameters of `echo.source`.
+
+    Parameters
+    ----------
+    count : how many candidates
+    payload_bytes : data that each carries
+    seconds : time that each takes
+    """
 
     count: int = 100
     payload_bytes: int = 0
@@ -36,7 +43,13 @@ class SourceParams:
 
 @dataclass(frozen=True, slots=True)
 class MapParams:
-    """`seconds`: time per candidate; `random`: draw a number for each, the property `echo`."""
+    """Parameters of `echo.map`.
+
+    Parameters
+    ----------
+    seconds : time that each candidate takes
+    random : draw a number between 0 and 1 for each, the property `echo`
+    """
 
     seconds: float = 0.0
     random: bool = False
@@ -44,7 +57,12 @@ class MapParams:
 
 @dataclass(frozen=True, slots=True)
 class KeyedParams:
-    """How many candidates of each formula are kept."""
+    """Parameters of `echo.keyed`.
+
+    Parameters
+    ----------
+    keep : how many candidates of each formula
+    """
 
     keep: int = 1
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -12,5 +13,7 @@ def test_the_page_of_calculators_is_what_they_say_of_themselves():
         [sys.executable, str(script), "--print"], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
+    untold = re.findall(r"^\| (`\w+`) .*\|  \|$", done.stdout, re.MULTILINE)
+    assert untold == [], "say in the docstring what these parameters mean"
     page = (ROOT / "docs" / "reference" / "calculators.md").read_text()
     assert page == done.stdout, f"run {script.relative_to(ROOT)}"

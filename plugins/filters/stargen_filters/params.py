@@ -20,7 +20,12 @@ REFERENCE_FORMATS = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".extxyz", ".xyz"
 
 @dataclass(frozen=True, slots=True)
 class CompositionParams:
-    """The campaign's `chemistry` holds too; the stricter limit wins."""
+    """The campaign's `chemistry` holds too; the stricter limit wins.
+
+    Parameters
+    ----------
+    max_elements : more different elements than these are too many
+    """
 
     max_elements: Count = 10
 
@@ -31,7 +36,8 @@ class ChargeParams:
 
     Parameters
     ----------
-    states : one of `STATE_SETS`, or a file of lines ``symbol state state ...``
+    states : icsd24-consensus3, icsd24, icsd16, smact14, pymatgen_sp or wiki, which are smact's
+        sets of oxidation states; or a file of lines ``symbol state state ...``
     pauling : every cation must be less electronegative than every anion
     alloys : accept compositions of metals alone
     mixed_valence : let the elements that smact lists for it take several states at once
@@ -55,6 +61,12 @@ class GeometryParams:
 
     The density bounds leave room on both sides of every solid in the Materials Project's 20-atom
     set (0.04 to 22.0 g/cm^3).
+
+    Parameters
+    ----------
+    min_distance_ang : least distance of two atoms, images included
+    min_volume_ang3 : least volume of the cell
+    min_density_g_cm3, max_density_g_cm3 : bounds of the density
     """
 
     min_distance_ang: NotNegative = 0.5
@@ -69,6 +81,12 @@ class SymmetryParams:
 
     A tolerance below about ten times the noise of the coordinates reads symmetric crystals as P1,
     so `drop_p1` belongs after a relaxation.
+
+    Parameters
+    ----------
+    symprec_ang : tolerance for the property `spacegroup`, which judges
+    strict_symprec_ang : tolerance for the property `spacegroup_strict`
+    drop_p1 : whether crystals without symmetry are dropped
     """
 
     symprec_ang: Positive = 0.1

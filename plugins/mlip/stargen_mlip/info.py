@@ -49,7 +49,12 @@ class RelaxParams:
 
 @dataclass(frozen=True, slots=True)
 class StaticParams:
-    """Parameters of `mlip.static`: `model` as for `mlip.relax`."""
+    """Parameters of `mlip.static`.
+
+    Parameters
+    ----------
+    model : pretrained CHGNet
+    """
 
     model: Model = "0.3.0"
 
