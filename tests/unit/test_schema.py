@@ -4,6 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import jsonschema
 import pytest
 import tomli
 
@@ -12,8 +13,6 @@ from stargen.config import Settings
 from stargen.scheduling.campaign_schema import campaign_schema
 from stargen.schema import descriptions, document_schema, table_schema
 from stargen.typed import Bounds
-
-jsonschema = pytest.importorskip("jsonschema")
 
 ROOT = Path(__file__).resolve().parents[2]
 
