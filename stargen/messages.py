@@ -306,7 +306,7 @@ class Spawned:
 @messages.add(19)
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Worker to agent: the calculators of `job` are loaded."""
+    """Worker to agent: the calculators of `job` are loaded, which took its time."""
 
     job: int
     load_s: float

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import cache
 from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
@@ -62,6 +63,12 @@ class _Bad:
 _BAD: Final = _Bad()
 
 
+@cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Evaluating them takes far longer than reading a small table."""
+    return get_type_hints(cls, include_extras=True)
+
+
 class Reader:
     """Turns the tables of one document into dataclasses and collects what is wrong."""
 
@@ -96,7 +103,7 @@ class Reader:
     def _table(
         self, cls: type[Any], values: Mapping[str, Any], path: KeyPath, ignore: Sequence[str]
     ) -> Any:
-        hints = get_type_hints(cls, include_extras=True)
+        hints = _hints(cls)
         known = {key_of(field): field for field in fields(cls) if field.init}
         for key in values:
             if key not in known and key not in ignore:

@@ -43,6 +43,8 @@ from stargen.transport.blocking import BlockingLink
 
 LOOK_S = 0.25
 _HOLD_S = 0.002
+_WORTH_TELLING_S = 0.5
+"""Loading that takes as long is told to the agent, at the price of a wake-up there."""
 _LOOKS_BEFORE_SLEEP = 8
 
 
@@ -141,7 +143,9 @@ class CalculatorRunner:
             job.open(attempt, self._resources, self._devices)
             gc.collect()
             gc.freeze()  # what was loaded stays: the collector need not walk over it again
-            self._outbox.say(Ready(ref.job, time.monotonic() - began))
+            load_s = time.monotonic() - began
+            if load_s >= _WORTH_TELLING_S:
+                self._outbox.say(Ready(ref.job, load_s))
         steps = job.enter(attempt, self._resources, self._devices)
         if order.steered:
             steps = job.steered(steps, order.steered)

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from stargen.calculators.contract import Program
+from stargen.calculators.contract import CalculatorInfo, Program
 from stargen.calculators.registry import Registry, make
 from stargen.calculators.steps import LoadedStep
 from stargen.codec import unpack
@@ -101,7 +101,7 @@ class LoadedJob:
         return TaskContext(
             job=job.name,
             use=step.use,
-            params=_read(_registry().calculator(step.use).params, step.params),
+            params=_read(_find(step.use)[0].params, step.params),
             seed=job.seed,
             chemistry=_read(Chemistry, job.chemistry),
             input_folder=Path(job.input_folder),
@@ -109,11 +109,10 @@ class LoadedJob:
 
 
 def _load(step: StepDef, context: TaskContext) -> LoadedStep:
-    info = _registry().calculator(step.use)
+    info, version = _find(step.use)
     calculator = make(info)
     if not isinstance(calculator, Program):
         calculator.open(context)
-    version = _registry().find("calculators", step.use).version
     return LoadedStep(info, version, calculator, context)
 
 
@@ -124,6 +123,13 @@ def _read(cls: type[T], table: Mapping[str, Any]) -> T:
     reader.finish()
     assert value is not None
     return value
+
+
+@cache
+def _find(use: str) -> tuple[CalculatorInfo, str]:
+    """What is installed under this name, and the version of the distribution that brought it."""
+    registry = _registry()
+    return registry.calculator(use), registry.find("calculators", use).version
 
 
 @cache
