@@ -12,6 +12,10 @@ from stargen.model import Request
 from stargen.scheduling.jobs import JobState
 from stargen.scheduling.nodelist import DRAINING, LEFT, LOST, SUSPENDED, Node
 
+MESSAGE_S = 0.005
+"""A share should be worth its message: so much work goes to one node before the next gets any. A
+message costs both ends some 0.1 ms, as much as ten tasks that come in company."""
+
 SAFETY = 3.0
 """A task is expected to end within its mean duration and this many mean deviations."""
 
@@ -54,6 +58,7 @@ def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -
     Nodes that hold the job's data (its affinity key) come first. Of a request's variants a node
     takes the first that has room.
     """
+    least = least_share(job)
     key = job.plan.affinity
     if key is not None:
         nodes = sorted(nodes, key=lambda node: key not in node.loaded)
@@ -62,15 +67,21 @@ def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -
         if tasks <= 0:
             break
         rooms = [node.distributor.fits(resources) for node in nodes]
-        tasks -= _give(given, variant, tasks, nodes, rooms)
+        tasks -= _give(given, variant, tasks, nodes, rooms, least)
     task_s = job.pace.task_s
     if tasks > 0 and task_s is not None:
         sent = {share.node.name: share.tasks for share in given if share.variant == 0}
         rooms = [
             node.distributor.room(request[0], task_s) - sent.get(node.name, 0) for node in nodes
         ]
-        _give(given, 0, tasks, nodes, rooms)
+        _give(given, 0, tasks, nodes, rooms, least)
     return given
+
+
+def least_share(job: JobState) -> int:
+    """How many tasks make a message worth while; 1 unless they are known to be very short."""
+    task_s = job.pace.task_s
+    return 1 if task_s is None else max(1, int(MESSAGE_S / max(task_s, 1e-5)))
 
 
 def has_room(job: JobState, request: Request, node: Node) -> bool:
@@ -82,22 +93,30 @@ def has_room(job: JobState, request: Request, node: Node) -> bool:
 
 
 def _give(
-    given: list[Share], variant: int, tasks: int, nodes: Sequence[Node], rooms: list[int]
+    given: list[Share],
+    variant: int,
+    tasks: int,
+    nodes: Sequence[Node],
+    rooms: list[int],
+    least: int,
 ) -> int:
     """Hand out evenly within `rooms`; how many were handed out."""
-    counts = spread(tasks, rooms)
+    counts = spread(tasks, rooms, least)
     given.extend(
         Share(node, variant, count) for node, count in zip(nodes, counts, strict=True) if count
     )
     return sum(counts)
 
 
-def spread(tasks: int, rooms: Sequence[int]) -> list[int]:
-    """Divide `tasks` over places with `rooms`, as evenly as they allow; earlier places first."""
+def spread(tasks: int, rooms: Sequence[int], least: int = 1) -> list[int]:
+    """Divide `tasks` over places with `rooms`, as evenly as they allow; earlier places first.
+
+    Nobody gets fewer than `least` for evenness' sake.
+    """
     counts = [0] * len(rooms)
     open_ = [index for index, room in enumerate(rooms) if room > 0]
     while tasks > 0 and open_:
-        share = max(1, tasks // len(open_))
+        share = max(least, tasks // len(open_))
         still: list[int] = []
         for index in open_:
             count = min(share, rooms[index] - counts[index], tasks)

@@ -53,7 +53,7 @@ class Placer:
         else:
             size = fragmenter.grain(job, self.state.nodes.slots(request[0]), waiting)
         wanted = -(-min(waiting, allowance) // size)
-        nodes = self._able_nodes(job, number, request, wanted)
+        nodes = self._able_nodes(job, number, request, -(-wanted // placement.least_share(job)))
         shares = placement.shares(job, request, wanted, nodes)
         total = sum(share.tasks for share in shares)
         if not total:
@@ -80,8 +80,8 @@ class Placer:
                 self._send(job, share.node, tasks)
                 self.desk.openings.used((job.index, number), share.node)
 
-    def _able_nodes(self, job: JobState, number: int, request: Request, wanted: int) -> list[Node]:
-        """Nodes that can take some of `wanted` tasks; no more of them than tasks.
+    def _able_nodes(self, job: JobState, number: int, request: Request, most: int) -> list[Node]:
+        """Nodes that can take some tasks, at most so many.
 
         Retries, which may ask for more than their class, look for themselves: numbers below 0.
         """
@@ -93,7 +93,7 @@ class Placer:
                 openings.full(task_class, node)
                 continue
             able.append(node)
-            if len(able) >= wanted:
+            if len(able) >= most:
                 break
         return able
 
