@@ -32,7 +32,8 @@ class Run:
     attempt_began, run_began : seconds since the epoch
     walltime_s : of the attempt, if it has a limit
     strict, max_corrections, silent_s, start_s, continuations : as the parameters say
-    corrections : all of the task so far: step, fault, message, changes
+    corrections : all of the task so far: step, fault, message, changes, and how long after the
+        run's begin it was mended, seconds
     ionic_steps : finished in earlier runs of this step
     initial_volume : Å^3, before this step
     known : what steps found out: fermi_ev, gap_ev, n_bands
@@ -86,6 +87,7 @@ class Run:
                 "fault": fault,
                 "message": message,
                 "changes": {key: list(pair) for key, pair in changes.items()},
+                "after_s": round(time.time() - self.run_began, 1),
             }
         )
 

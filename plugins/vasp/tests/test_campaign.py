@@ -1,0 +1,81 @@
+"""The example through `stargen up`: master, agent, host and stand-in are real processes."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "examples" / "vasp-mock"
+
+
+@pytest.fixture
+def trial(monkeypatch):
+    """The example's own reader of journals."""
+    if not (EXAMPLE / "trial.py").exists():
+        pytest.skip("the example is not here: run the tests in a checkout")
+    monkeypatch.syspath_prepend(str(EXAMPLE))
+    import trial
+
+    return trial
+
+
+def up(trial, folder, plan):
+    code = trial.start(folder, trial.environment(folder, plan)).wait(timeout=200)
+    return code, (folder / "up.log").read_text()
+
+
+def test_four_steps_of_the_example(trial, tmp_path):
+    for path in EXAMPLE.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    plan = [{"fault": "zbrent", "at_step": 2, "only": "read/1"}]
+    code, told = up(trial, tmp_path, plan)
+    assert code == 0, told
+    found = trial.fates(tmp_path, 4)
+    assert [fate.end for fate in found.values()] == ["kept"] * 4
+    for fate in found.values():
+        steps = [p.calculator for p in fate.candidate.provenance]
+        assert steps == [
+            "structures.read", "vasp.relax", "vasp.static", "vasp.dos", "vasp.bands",
+        ]  # fmt: skip
+        assert fate.candidate.properties["engine"] == "stand-in for vasp 1.0 (emt)"
+        bands = np.load(io.BytesIO(fate.candidate.data["bands_npz"]))
+        assert bands["eigenvalues_ev"].ndim == 3
+    mended = found["read/1"].candidate
+    (correction,) = mended.provenance[1].note["corrections"]
+    assert correction["fault"] == "zbrent"
+    assert correction["changes"]["NELMIN"] == [5, 8]
+    assert trial.left_over(tmp_path) == []
+
+
+def test_a_walltime_too_short_is_met_in_several_attempts(trial, tmp_path):
+    """Each attempt stops itself in time, and the next goes on from its files."""
+    trial.write(tmp_path, 1, ["relax"], walltime_s=11.0)
+    environ = trial.environment(tmp_path, []) | {"STARGEN_MOCK_VASP_SECONDS": "2"}
+    master = trial.start(tmp_path, environ)
+    assert master.wait(timeout=120) == 0, (tmp_path / "up.log").read_text()
+    (fate,) = trial.fates(tmp_path, 1).values()
+    assert fate.end == "kept"
+    assert {kind for kind, _ in fate.failures} == {"walltime"}
+    note = fate.candidate.data["vasp.relax"]
+    assert note["earlier_ionic_steps"] >= 1
+    assert fate.candidate.properties["converged"] is True
+
+
+def test_without_potcars_nothing_is_queued(trial, tmp_path):
+    trial.write(tmp_path, 1, ["relax"])
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("PMG_")}
+    environ["HOME"] = str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "stargen.cli", "up", "campaign.toml", "--folder", "out"],
+        cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "no POTCARs: pymatgen's PMG_VASP_PSP_DIR is not set" in done.stderr
+    assert not (tmp_path / "out" / "journal").exists()
