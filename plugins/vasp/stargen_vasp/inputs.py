@@ -7,9 +7,12 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stargen_dft import cells
+from stargen_dft.starts import moments
+
 from stargen.crystal import Candidate
 from stargen.model import Resources
-from stargen_vasp import cells, potcars, presets
+from stargen_vasp import potcars, presets
 from stargen_vasp.info import VaspParams
 
 if TYPE_CHECKING:
@@ -26,7 +29,7 @@ def tags_of(params: VaspParams, structure: Structure, step: Mapping[str, Any]) -
     own = {key.upper(): value for key, value in params.incar.items()}
     tags = {**presets.base_tags(params.preset, numbers), **step, **own}
     if tags.get("ISPIN") == 2 and "MAGMOM" not in tags:
-        tags["MAGMOM"] = presets.moments(numbers)
+        tags["MAGMOM"] = moments(numbers)
     if tags.get("METAGGA") and "GGA" in own:
         del tags["METAGGA"]
     if int(tags["NSW"]) == 0:

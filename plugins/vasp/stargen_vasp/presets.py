@@ -48,7 +48,6 @@ BANDS: Tags = {**_LAST, "ISMEAR": 0}
 
 _METAL_SIGMA_EV, _GAPPED_SIGMA_EV = 0.2, 0.01
 _MORE_BANDS = 1.2
-_MOMENTS_D, _MOMENT_OTHER = 5.0, 0.6
 
 
 class Known(NamedTuple):
@@ -109,15 +108,6 @@ def more_bands(known: Known) -> Tags:
 def band_smearing(known: Known) -> Tags:
     metal = known.gap_ev is not None and known.gap_ev <= 0
     return {"ISMEAR": 0, "SIGMA": _METAL_SIGMA_EV if metal else _GAPPED_SIGMA_EV}
-
-
-def moments(numbers: Sequence[int]) -> list[float]:
-    """Starting moments, high spin for the 3d to 5d and f elements."""
-    return [_MOMENTS_D if _is_open(z) else _MOMENT_OTHER for z in numbers]
-
-
-def _is_open(z: int) -> bool:
-    return z in range(21, 30) or z in range(39, 48) or z in range(57, 80) or z in range(89, 104)
 
 
 def _lmaxmix(numbers: Sequence[int]) -> int:

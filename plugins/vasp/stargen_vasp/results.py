@@ -7,15 +7,15 @@ calls a run converged that a STOPCAR ended.
 
 from __future__ import annotations
 
-import io
 import re
 import warnings
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from stargen_dft import levels as dft
 
 from stargen.crystal import Scalar
 from stargen.errors import BadResult
@@ -31,16 +31,7 @@ STAND_IN = "stand-in"
 
 _GPA_PER_KBAR = 0.1
 _HALF = 0.5
-_SAME_EV = 1e-6
 _MAGNETIZATION = re.compile(r"mag=\s*([-+.\dE]+)\s*$", re.MULTILINE)
-
-
-class Gap(NamedTuple):
-    """Band gap, eV; 0 for a metal. `direct_ev` is the least gap at one k-point."""
-
-    gap_ev: float
-    direct_ev: float
-    is_direct: bool
 
 
 def read_xml(folder: Path) -> Vasprun:
@@ -105,28 +96,6 @@ def bulk(xml: Vasprun) -> dict[str, Any]:
     return found
 
 
-def gap_of(eigenvalues: NDArray[np.float64], occupations: NDArray[np.float64]) -> Gap:
-    """From bands and their occupations, both (spin, k-point, band).
-
-    Bands count as full above half their occupation; if their number differs between k-points of a
-    spin, the Fermi energy cuts a band.
-    """
-    full = occupations > _HALF
-    highest, lowest, direct = -np.inf, np.inf, np.inf
-    for energies_, is_full in zip(eigenvalues, full, strict=True):
-        counts = is_full.sum(axis=1)
-        if counts.min() != counts.max():
-            return Gap(0.0, 0.0, False)
-        top = np.where(is_full, energies_, -np.inf).max(axis=1)
-        bottom = np.where(is_full, np.inf, energies_).min(axis=1)
-        highest, lowest = max(highest, top.max()), min(lowest, bottom.min())
-        direct = min(direct, (bottom - top).min())
-    gap = lowest - highest
-    if not np.isfinite(gap) or gap <= 0:
-        return Gap(0.0, 0.0, False)
-    return Gap(float(gap), float(direct), bool(direct - gap < _SAME_EV))
-
-
 def levels(xml: Vasprun) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Eigenvalues (eV) and occupations of all spins, each (spin, k-point, band)."""
     spins = sorted(xml.eigenvalues, key=lambda spin: -spin.value)
@@ -137,9 +106,9 @@ def levels(xml: Vasprun) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return both[..., 0], occupations
 
 
-def electronic(xml: Vasprun) -> tuple[dict[str, Scalar], Gap]:
+def electronic(xml: Vasprun) -> tuple[dict[str, Scalar], dft.Gap]:
     """Gap and Fermi energy."""
-    gap = gap_of(*levels(xml))
+    gap = dft.gap_of(*levels(xml))
     return {
         "band_gap": gap.gap_ev,
         "band_gap_direct": gap.direct_ev,
@@ -149,41 +118,29 @@ def electronic(xml: Vasprun) -> tuple[dict[str, Scalar], Gap]:
 
 
 def packed_dos(xml: Vasprun) -> bytes:
-    """Total density of states: energies, densities (spin, energy), integrated, fermi; as npz."""
+    """Total density of states, packed."""
     dos = xml.tdos
     spins = sorted(dos.densities, key=lambda spin: -spin.value)
-    return npz(
-        energies_ev=np.asarray(dos.energies),
-        densities=np.stack([np.asarray(dos.densities[spin]) for spin in spins]),
-        integrated=np.stack([np.asarray(xml.idos.densities[spin]) for spin in spins]),
-        fermi_ev=np.asarray(dos.efermi),
+    return dft.packed_dos(
+        np.asarray(dos.energies),
+        np.stack([np.asarray(dos.densities[spin]) for spin in spins]),
+        np.stack([np.asarray(xml.idos.densities[spin]) for spin in spins]),
+        dos.efermi,
     )
 
 
 def packed_bands(xml: Vasprun, path: dict[str, Any]) -> bytes:
-    """Bands along the path, as npz.
-
-    kpoints (k, 3) fractional; distances (k,) 1/Å, standing still where a branch begins; eigenvalues
-    (spin, k, band) eV; occupations; label_indices and labels of the high-symmetry points; starts of
-    the branches; reciprocal (3, 3) 1/Å; fermi_ev.
-    """
+    """Bands along the path, packed."""
     n_points = int(path["n_points"])
     eigenvalues, occupations = levels(xml)
-    kpoints = np.asarray(xml.actual_kpoints, dtype=float)[-n_points:]
-    reciprocal = xml.final_structure.lattice.reciprocal_lattice.matrix
-    steps = np.linalg.norm(np.diff(kpoints, axis=0) @ reciprocal, axis=1)
-    steps[[start - 1 for start in path["starts"] if start]] = 0.0
-    labels = {int(index): name for index, name in path["labels"].items()}
-    return npz(
-        kpoints=kpoints,
-        distances=np.concatenate([[0.0], np.cumsum(steps)]),
-        eigenvalues_ev=eigenvalues[:, -n_points:],
-        occupations=occupations[:, -n_points:],
-        label_indices=np.array(list(labels), dtype=int),
-        labels=np.array(list(labels.values())),
-        starts=np.array(path["starts"], dtype=int),
-        reciprocal=np.asarray(reciprocal),
-        fermi_ev=np.asarray(xml.efermi if xml.efermi is not None else np.nan),
+    return dft.packed_bands(
+        np.asarray(xml.actual_kpoints, dtype=float)[-n_points:],
+        eigenvalues[:, -n_points:],
+        occupations[:, -n_points:],
+        np.asarray(xml.final_structure.lattice.reciprocal_lattice.matrix),
+        labels={int(index): name for index, name in path["labels"].items()},
+        starts=path["starts"],
+        fermi_ev=xml.efermi,
     )
 
 
@@ -200,13 +157,6 @@ def provenance(xml: Vasprun, folder: Path, run: Run) -> dict[str, Any]:
         "ionic_energies_ev": [float(step["e_0_energy"]) for step in xml.ionic_steps],
         "earlier_ionic_steps": run.ionic_steps,
     }
-
-
-def npz(**arrays: NDArray[Any]) -> bytes:
-    """Named arrays in numpy's own compressed form."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def _stress_gpa(stress_kbar: Any) -> NDArray[np.float64]:

@@ -12,15 +12,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from stargen_dft import cells
+from stargen_dft.failures import WalltimeEnds
+
 from stargen.calculators.contract import Change, Command, Context, Finding, Progress
 from stargen.crystal import Candidate, Crystal, Drop, Scalar
 from stargen.errors import CalculationFailed
-from stargen_vasp import cells, inputs, potcars, presets, results
+from stargen_vasp import inputs, potcars, presets, results
 from stargen_vasp.editing import Inputs, clear_outputs, reached
 from stargen_vasp.info import BandsParams, DosParams, VaspParams
 from stargen_vasp.outputs import Outputs
 from stargen_vasp.repairs import table
-from stargen_vasp.repairs.conditions import WalltimeEnds
 from stargen_vasp.run import SOFT_STOP, Run
 
 if TYPE_CHECKING:

@@ -99,17 +99,6 @@ def test_a_broken_recorded_run_has_a_named_reason(shared_data, tmp_path):
         results.read_xml(tmp_path)
 
 
-def test_bands_are_counted_as_they_are_filled():
-    energies = np.array([[[-1.0, 0.0, 2.0], [-1.0, 0.5, 1.5]]])
-    full = np.array([[[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]])
-    gap = results.gap_of(energies, full)
-    assert gap == (1.0, 1.0, True)
-    shifted = energies + np.array([[[0, 0, 0], [0, -1.0, -2.5]]])
-    assert results.gap_of(shifted, full) == (0.0, 0.0, False)  # bands overlap
-    half = np.array([[[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]]])
-    assert results.gap_of(energies, half) == (0.0, 0.0, False)
-
-
 def test_what_a_run_says_of_its_end(shared_data, tmp_path):
     for name in ("relaxation", "static_silicon"):
         source = shared_data / "vasp_samples" / "pymatgen" / name / "OUTCAR.gz"

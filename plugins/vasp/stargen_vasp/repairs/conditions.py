@@ -5,24 +5,14 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
+from stargen_dft.failures import NodeTrouble
+
 from stargen.calculators.contract import Finding
-from stargen.errors import CalculationFailed, OutOfMemory, TaskError, UserTaskError
+from stargen.errors import CalculationFailed, OutOfMemory, UserTaskError
 from stargen_vasp.editing import Inputs
 from stargen_vasp.outputs import Outputs
 from stargen_vasp.repairs.base import Printed, Repair
 from stargen_vasp.run import Run
-
-
-class NodeTrouble(TaskError):
-    """The node is to blame, and another one may do."""
-
-    failure = "infrastructure"
-
-
-class WalltimeEnds(TaskError):
-    """The run stopped in time; another attempt goes on from its files."""
-
-    failure = "walltime"
 
 
 class Memory(Printed):
