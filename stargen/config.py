@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from stargen.errors import ConfigError, UserError
+from stargen.hosts import expand
 from stargen.model import Resources
 from stargen.toml import Document, read_document
 from stargen.typed import Bounds, Reader, raise_problems
@@ -47,13 +49,41 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Ssh:
+    """How hosts are reached by SSH, where the user's ssh_config does not say it.
+
+    Parameters
+    ----------
+    config : ssh_config file to read; the user's own by default
+    user, port, identity : override ssh_config
+    jump : host to go through, as ProxyJump has it
+    client : "asyncssh", or "openssh" for the system's ssh command: where logins need a second
+        factor and a ControlMaster holds the door open
+    forward : False where the site forbids to forward UNIX sockets; found out if not said
+    connect_s : seconds that a login may take
+    """
+
+    config: str | None = None
+    user: str | None = None
+    port: Annotated[int, Bounds(least=1)] | None = None
+    identity: str | None = None
+    jump: str | None = None
+    client: Literal["asyncssh", "openssh"] = "asyncssh"
+    forward: bool = True
+    connect_s: Positive = 30.0
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Nodes with like resources, and how to start an agent there.
 
     Parameters
     ----------
     launcher : how agents start; `stargen plugins` lists the launchers
-    hosts : names of the machines; none for this machine, or where a batch system chooses
+    hosts : names of the machines, with ranges as in "cn[001-128]"; none for this machine, or where
+        a batch system chooses
+    folder : where campaigns keep their files on these hosts, if they do not share the master's
+    ssh : how the hosts are reached
     options : for the launcher, such as account and partition of a batch system
     setup : shell lines before the agent starts, such as "module load vasp"
     commands : what programs are called here, such as vasp = "srun vasp_std"
@@ -64,6 +94,8 @@ class Pool:
 
     launcher: str = "local"
     hosts: tuple[str, ...] = ()
+    folder: str | None = None
+    ssh: Ssh = field(default_factory=Ssh)
     options: Mapping[str, str | int | float | bool] = field(
         default_factory=dict[str, str | int | float | bool]
     )
@@ -72,6 +104,17 @@ class Pool:
     interpreter: str | None = None
     scratch: str | None = None
     limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        names = self.names
+        twice = next((name for name, after in pairwise(sorted(names)) if name == after), None)
+        if twice is not None:
+            raise ValueError(f"names host {twice} twice")
+
+    @property
+    def names(self) -> list[str]:
+        """The hosts, ranges written out."""
+        return [name for pattern in self.hosts for name in expand(pattern)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +239,7 @@ def promised_nodes(settings: Settings, machine: Resources) -> list[tuple[str, Re
             return None
         else:
             offer = (name, node_resources(limits, Resources()))
-            nodes += [offer] * max(1, len(pool.hosts))
+            nodes += [offer] * max(1, len(pool.names))
     return nodes
 
 

@@ -117,11 +117,8 @@ def summarise(name: str, file: Path, place: Path, outcome: Outcome) -> None:
     typer.echo()
     for note in notes(picture):
         typer.secho(note, fg="yellow")
-    for text in outcome.missing:
+    for text in [*outcome.missing, *outcome.left]:
         typer.secho(text, fg="red")
-    if outcome.left:
-        pids = ", ".join(map(str, outcome.left))
-        typer.secho(f"these processes could not be ended: {pids}", fg="red")
     typer.secho(headline(name, picture).text, bold=True)
     for command in _next_commands(name, file, place, outcome):
         typer.echo(f"  {command}")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from stargen.config import Limits
 from stargen.errors import AgentGone, LinkLost, NodeError
@@ -21,6 +24,8 @@ from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.local import connect_unix
 from stargen.transport.session import Limits as Patience
+
+T = TypeVar("T")
 
 _START_S = 30.0
 _LOG_TAIL = 2000
@@ -54,13 +59,32 @@ class LocalAccess:
         self._log = log
 
     async def connect(self, me: Identity, limits: Patience) -> Link:
+        return await self._once_it_listens(
+            lambda: connect_unix(
+                self._node.socket, me, expects="agent", limits=limits, peer=self._node.name
+            )
+        )
+
+    async def wait_until_listening(self) -> None:
+        """Until the agent's socket takes connections; NodeError as for `connect`."""
+        await self._once_it_listens(self._knock)
+
+    async def _knock(self) -> None:
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self._node.socket))
+        except OSError as error:
+            raise LinkLost(
+                f"{self._node.socket}: {error.strerror}", node=self._node.name
+            ) from error
+
+    async def _once_it_listens(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What comes of the first attempt that finds the agent's socket served."""
         deadline = time.monotonic() + _START_S
         pause_s = 0.01
         while True:
             try:
-                return await connect_unix(
-                    self._node.socket, me, expects="agent", limits=limits, peer=self._node.name
-                )
+                return await attempt()
             except LinkLost as error:
                 if self.is_gone():
                     raise AgentGone(self._last_words(), node=self._node.name) from error
@@ -71,6 +95,11 @@ class LocalAccess:
 
     def is_gone(self) -> bool:
         return not self._note.lives
+
+    @property
+    def pid(self) -> int:
+        """The agent's process."""
+        return self._note.pid
 
     def _last_words(self) -> str:
         said = _tail(self._log)

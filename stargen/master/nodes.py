@@ -228,6 +228,15 @@ class NodeKeeper:
                 async with asyncio.timeout(grace_s):
                     await link.wait_lost()
 
+    async def end(self, grace_s: float) -> str:
+        """Make sure that the dismissed agent is gone; what is left there, or may be, in words."""
+        try:
+            left = await self.launcher.stop(self.spec, self.agent_id, grace_s)
+        except NodeError as error:
+            return f"{error}; what may still run there ends with its lease"
+        pids = ", ".join(map(str, left))
+        return f"{self.name}: these processes could not be ended: {pids}" if left else ""
+
 
 def _attached(spec: NodeSpec, inventory: Inventory, at: float) -> NodeAttached:
     return NodeAttached(
@@ -289,14 +298,12 @@ class Nodes:
             return None
         return "; ".join(f"{keeper.name}: {keeper.problem}" for keeper in self.keepers.values())
 
-    async def dismiss(self, reason: str, grace_s: float) -> list[int]:
-        """End every agent and all that they started; the pids of who is left."""
+    async def dismiss(self, reason: str, grace_s: float) -> list[str]:
+        """End every agent and all that they started; what is left, or may be, in words."""
         keepers = self.keepers.values()
         await asyncio.gather(*(keeper.dismiss(reason, grace_s) for keeper in keepers))
-        left = await asyncio.gather(
-            *(keeper.launcher.stop(keeper.spec, keeper.agent_id, grace_s) for keeper in keepers)
-        )
-        return [pid for pids in left for pid in pids]
+        left = await asyncio.gather(*(keeper.end(grace_s) for keeper in keepers))
+        return [words for words in left if words]
 
     def perform(self, command: Command) -> None:
         keeper = self.keepers.get(getattr(command, "node", ""))

@@ -43,7 +43,7 @@ class Outcome:
     exit_code : 0 if everything was done and nothing quarantined, else 1
     picture : the last status, as `ControlClient.status` gives it
     missing : what sinks could not store yet, in words
-    left : pids of processes that could not be ended
+    left : what is left on nodes, or may be, in words
     """
 
     state: str
@@ -51,7 +51,7 @@ class Outcome:
     exit_code: int
     picture: dict[str, Any]
     missing: list[str] = field(default_factory=list[str])
-    left: list[int] = field(default_factory=list[int])
+    left: list[str] = field(default_factory=list[str])
 
 
 class RunningCampaign:
@@ -129,7 +129,7 @@ class RunningCampaign:
             self._serving.cancel()
             await asyncio.wait((self._serving,))
 
-    def _outcome(self, ending: Ended, missing: list[str], left: list[int]) -> Outcome:
+    def _outcome(self, ending: Ended, missing: list[str], left: list[str]) -> Outcome:
         clean = ending.state == "done" and not missing
         quarantined = sum(job.quarantined for job in self.kernel.status.jobs)
         code = 0 if clean and not quarantined else 1

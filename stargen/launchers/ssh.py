@@ -1,0 +1,152 @@
+"""Agents on other hosts, started and reached by SSH; they outlive the connection and the master."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from stargen.config import Pool
+from stargen.errors import AgentGone, LinkLost, NodeError
+from stargen.launchers.base import NodeSpec
+from stargen.launchers.onnode import answer_in, spec_to_json
+from stargen.transport.door import HANDSHAKE_S
+from stargen.transport.greeting import Identity
+from stargen.transport.link import Link, Stream
+from stargen.transport.openssh import OpensshHost
+from stargen.transport.session import Limits as Patience
+from stargen.transport.session import Session
+from stargen.transport.ssh import Finished, SshHost
+
+LOGINS = 8
+"""Logins under way at once: beyond ten an sshd with stock settings begins to drop them."""
+START_S = 120.0
+"""How long a node may take to start an agent: shells can be slow, and so can a cold disk."""
+_KEEPALIVE_S = 5.0
+_SAID = 600
+
+_NOT_FOUND = (126, 127)
+
+
+class SshAccess:
+    """The agent of a node, through its host's SSH connection."""
+
+    def __init__(self, node: NodeSpec, host: SshHost | OpensshHost, socket: str) -> None:
+        self._node = node
+        self._host = host
+        self._socket = socket
+        self._gone = False
+        self._first = True
+
+    async def connect(self, me: Identity, limits: Patience) -> Link:
+        session = Session(
+            me, expects="agent", session_id=os.urandom(16), peer=self._node.name, limits=limits
+        )
+        link = Link(session, self._reconnect)
+        await self._open(link)
+        await link.wait_open(HANDSHAKE_S + self._node.settings.ssh.connect_s)
+        return link
+
+    def is_gone(self) -> bool:
+        return self._gone
+
+    async def _open(self, link: Link) -> None:
+        stream = Stream(link)
+        bridge = _remote(self._node.settings, "bridge", self._socket)
+        try:
+            await self._host.carry(stream, self._socket, bridge)
+        except AgentGone:
+            self._gone = True
+            raise
+        link.greet(stream)
+
+    async def _reconnect(self, link: Link) -> None:
+        """After a cut: over a new connection; a host out of reach may be back a moment later."""
+        await self._host.renew()
+        try:
+            await self._open(link)
+        except AgentGone as error:
+            raise LinkLost(error.problem, node=self._node.name) from error
+        except NodeError:
+            return
+
+
+class SshLauncher:
+    """Launcher of pools whose nodes are reached by SSH."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, SshHost | OpensshHost] = {}
+        self._gate = asyncio.Semaphore(LOGINS)
+
+    async def start(self, node: NodeSpec) -> SshAccess:
+        host = self._host(node)
+        done = await host.run(_remote(node.settings, "start", spec_to_json(_there(node))), START_S)
+        answer = answer_in(done.stdout)
+        if done.status or answer is None:
+            raise NodeError(_why(done, node), node=node.name)
+        return SshAccess(node, host, answer["socket"])
+
+    async def stop(self, node: NodeSpec, agent_id: str, grace_s: float) -> list[int]:
+        host = self._host(node)
+        words = ("stop", spec_to_json(_there(node)), agent_id, str(grace_s))
+        try:
+            done = await host.run(_remote(node.settings, *words), START_S + grace_s)
+        finally:
+            await host.close()
+        answer = answer_in(done.stdout)
+        if done.status or answer is None:
+            raise NodeError(_why(done, node), node=node.name)
+        return answer["left"]
+
+    def describe(self, node: NodeSpec) -> str:
+        folder = _there(node).run_folder
+        return f"{node.name}: by SSH; its messages go to {folder}/agent-{node.name}.log there"
+
+    def _host(self, node: NodeSpec) -> SshHost | OpensshHost:
+        host = self._hosts.get(node.host)
+        if host is None:
+            options = node.settings.ssh
+            if options.client == "openssh":
+                host = OpensshHost(node.host, options, keepalive_s=_KEEPALIVE_S)
+            else:
+                host = SshHost(node.host, options, keepalive_s=_KEEPALIVE_S, gate=self._gate)
+            self._hosts[node.host] = host
+        return host
+
+
+def _there(node: NodeSpec) -> NodeSpec:
+    """The node as its own host sees it: with its own folder, if it does not share the master's."""
+    if node.settings.folder is None:
+        return node
+    folder = Path(node.settings.folder) / f"{node.campaign_folder.name}-{node.campaign_id}"
+    return replace(node, campaign_folder=folder, run_folder=folder / "run")
+
+
+def _remote(settings: Pool, *words: str) -> str:
+    """A command line that any login shell understands."""
+    python = settings.interpreter or sys.executable
+    command = [python, "-m", "stargen.launchers.onnode", *words]
+    if settings.setup:
+        script = "\n".join(["set -e", *settings.setup, 'exec "$@"'])
+        command = ["/bin/bash", "-l", "-c", script, "setup", *command]
+    return f"exec {shlex.join(command)}"
+
+
+def _why(done: Finished, node: NodeSpec) -> str:
+    """Why the node did not do as told, in words for the user."""
+    python = node.settings.interpreter or sys.executable
+    said = done.stderr.strip()[-_SAID:] or done.stdout.strip()[-_SAID:] or "it said nothing"
+    if done.status in _NOT_FOUND:
+        return (
+            f"there is no {python} on it ({said}); set `interpreter` of pool {node.pool} to the"
+            " Python there that has Star-gen"
+        )
+    if "No module named stargen" in done.stderr or "No module named 'stargen" in done.stderr:
+        return (
+            f"{python} there has no Star-gen; install it there, or set `interpreter` of pool"
+            f" {node.pool} to a Python that has it"
+        )
+    return f"no agent could be started (exit status {done.status}): {said}"
