@@ -124,6 +124,7 @@ class Dispatcher:
             if slot.job.job == job.job:
                 slot.job = job
                 slot.worker.define(job)
+                slot.worker.flush()
 
     # --- towards workers --------------------------------------------------------------------------
 

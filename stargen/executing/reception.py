@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from stargen.errors import NodeError, ProtocolError, RemoteProtocolError
@@ -88,8 +89,7 @@ class Reception:
             else:
                 self._admit(link, attach)
                 self._obey(link, rest)
-                while True:
-                    self._obey(link, await link.receive())
+                await link.listen(partial(self._obey, link))
         except (NodeError, ProtocolError, TimeoutError) as error:
             log.info("the link to a master ended: %s", error)
         finally:

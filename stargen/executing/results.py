@@ -56,7 +56,7 @@ class Results:
             self._unsent.update(dict.fromkeys(refs))
             return
         self._observer("before-send")
-        link.send(message)
+        link.post(message)
         link.flush()
         self._observer("after-send")
 

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stargen.errors import NodeError, ProtocolError
@@ -136,8 +137,7 @@ class Worker:
                 for payload in self._early:
                     self._link.send(payload)
                 self._early.clear()
-                while True:
-                    self._on_messages(self, await self._link.receive())
+                await self._link.listen(partial(self._on_messages, self))
         except (NodeError, ProtocolError, TimeoutError):
             await self._bury()
         finally:
@@ -205,27 +205,32 @@ class Worker:
     # --- what it is told --------------------------------------------------------------------------
 
     def send(self, message: Message) -> None:
-        """Queue a message; kept until the process has answered the greeting."""
+        """Say something now; kept until the process has answered the greeting."""
+        self._post(message)
+        self.flush()
+
+    def _post(self, message: Message) -> None:
+        """Queue a message for the next `flush`."""
         payload = encode(message)
         if self._link is None:
             self._early.append(payload)
         else:
-            self._link.send(payload)
+            self._link.post(payload)
 
     def define(self, job: DefineJob) -> None:
-        """Tell it of a job, once."""
+        """Tell it of a job, once, with its next tasks."""
         if self.jobs.get(job.job) != job:
             self.jobs[job.job] = job
-            self.send(job)
+            self._post(job)
 
     def grant(self, slot: int, grant: Grant, resources: list[object], folder: Path) -> None:
-        """What tasks on `slot` may use from now on."""
+        """What tasks on `slot` may use from now on; told with the next of them."""
         gpus = [index for index, _ in grant.gpus]
         cores = list(grant.cores) if self._pinned else []
         granted = Granted(slot, resources, cores, gpus, str(folder))
         if self._granted.get(slot) != granted:
             self._granted[slot] = granted
-            self.send(granted)
+            self._post(granted)
         if self._pinned and self.kind.programs is None and grant.cores != self.cores:
             self.cores = grant.cores
             self._pin(grant.cores)
@@ -233,11 +238,11 @@ class Worker:
     def run(self, run: RunTasks, kept: Sequence[Checkpointed]) -> None:
         """Tasks for one slot, and the checkpoints that earlier attempts at them left."""
         for checkpoint in kept:
-            self.send(checkpoint)
-        self.send(run)
+            self._post(checkpoint)
+        self._post(run)
 
     def flush(self) -> None:
-        """Write at once what was sent."""
+        """Write what it is to be told, at once."""
         if self._link is not None:
             self._link.flush()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import cast
+from typing import NoReturn, cast
 
 from stargen.errors import HandshakeRefused, LinkLost, RemoteProtocolError
 from stargen.transport.frames import FrameReader
@@ -67,6 +67,7 @@ class Link:
         self._ended = asyncio.Event()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._waiter: asyncio.Future[None] | None = None
+        self._hear: Callable[[list[bytes]], None] | None = None
         self._drained: asyncio.Event = asyncio.Event()
         self._mending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -95,11 +96,19 @@ class Link:
 
         On a lost link it is dropped: `receive` tells of the loss.
         """
+        self.post(payload)
+        if self._lost is None and not self._flush_due:
+            self._flush_due = True
+            self._loop.call_soon(self.flush)
+
+    def post(self, payload: bytes) -> None:
+        """Queue a message for the next `flush`, which is up to the caller.
+
+        A lonely message that is sent and then flushed costs the loop another turn, which finds
+        nothing to do: a tenth of the way from an order to its result.
+        """
         if self._lost is None:
             self.session.send(payload)
-            if not self._flush_due:
-                self._flush_due = True
-                self._loop.call_soon(self.flush)
 
     async def drain(self) -> None:
         """Wait until the stream has taken everything, but for a last megabyte; or it is lost."""
@@ -123,6 +132,27 @@ class Link:
                 await self._waiter
             finally:
                 self._waiter = None
+        return self._empty_inbox()
+
+    async def listen(self, hear: Callable[[list[bytes]], None]) -> NoReturn:
+        """Pass on what arrives at once, not a turn of the loop later as `receive` does.
+
+        Raises
+        ------
+        LinkLost, RemoteProtocolError : as `receive`
+        Exception : what `hear` raised; the link is over then
+        """
+        if self._inbox:
+            hear(self._empty_inbox())
+        self._hear = hear
+        try:
+            await self._ended.wait()
+        finally:
+            self._hear = None
+        assert self._lost is not None
+        raise self._lost
+
+    def _empty_inbox(self) -> list[bytes]:
         messages, self._inbox, self._inbox_bytes = self._inbox, [], 0
         if self._reading_paused and self._stream is not None:
             self._reading_paused = False
@@ -201,20 +231,29 @@ class Link:
             opened = self._opened.done()
             self._lose(LinkLost(error.problem, node=session.peer) if opened else error)
             return
-        if messages:
-            self._inbox.extend(messages)
-            self._inbox_bytes += sum(map(len, messages))
-            if self._waiter is not None and not self._waiter.done():
-                self._waiter.set_result(None)
-            if self._inbox_bytes > _READ_AHEAD and not self._reading_paused:
-                self._reading_paused = True
-                stream.transport.pause_reading()
+        if messages and self._hear is not None:
+            try:
+                self._hear(messages)
+            except Exception as error:  # `listen` raises it
+                self._lose(error)
+                return
+        elif messages:
+            self._keep(messages, stream)
         if session.state is State.CLOSED:
             self._lose(LinkLost(f"closed: {session.closed_because}", node=session.peer))
         elif greeting and session.state is State.OPEN:
             self._open()
         elif not self._flush_due and session.wants_to_speak:
             self.flush()
+
+    def _keep(self, messages: list[bytes], stream: Stream) -> None:
+        self._inbox.extend(messages)
+        self._inbox_bytes += sum(map(len, messages))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._inbox_bytes > _READ_AHEAD and not self._reading_paused:
+            self._reading_paused = True
+            stream.transport.pause_reading()
 
     def stream_ended(self, stream: Stream, exc: Exception | None) -> None:
         """The stream is gone."""

@@ -10,7 +10,12 @@ import threading
 
 import pytest
 
-from stargen.errors import HandshakeRefused, LinkLost, LocalProtocolError
+from stargen.errors import (
+    HandshakeRefused,
+    LinkLost,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from stargen.transport.blocking import BlockingLink
 from stargen.transport.greeting import Identity
 from stargen.transport.local import bind_unix, connect_socket, connect_unix, serve_unix
@@ -53,6 +58,59 @@ def test_messages_travel_both_ways_over_a_private_unix_socket(tmp_path):
             await agent.receive()
         server.close()
         assert not path.exists()
+
+    asyncio.run(main())
+
+
+def test_a_listener_hears_what_came_before_it_and_what_comes_until_the_end(tmp_path):
+    async def main():
+        server, master, agent = await served(tmp_path / "s")
+        master.send(b"early")
+        await asyncio.sleep(0.05)
+        heard = []
+        listening = asyncio.create_task(agent.listen(heard.extend))
+        for word in (b"one", b"two"):
+            master.post(word)
+        await asyncio.sleep(0.05)
+        assert heard == [b"early"], "what is posted waits for a flush"
+        master.flush()
+        await master.close("enough")
+        with pytest.raises(LinkLost, match="enough"):
+            await listening
+        assert heard == [b"early", b"one", b"two"]
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_a_listener_that_fails_ends_the_link_with_its_error(tmp_path):
+    async def main():
+        server, master, agent = await served(tmp_path / "s")
+
+        def hear(messages):
+            raise RemoteProtocolError(f"what is {messages}?")
+
+        listening = asyncio.create_task(agent.listen(hear))
+        await asyncio.sleep(0)
+        master.send(b"strange")
+        with pytest.raises(RemoteProtocolError, match="strange"):
+            await listening
+        await asyncio.wait_for(master.wait_lost(), 5)
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_a_listener_may_go_and_another_come(tmp_path):
+    async def main():
+        server, master, agent = await served(tmp_path / "s")
+        listening = asyncio.create_task(agent.listen(lambda messages: None))
+        await asyncio.sleep(0)
+        listening.cancel()
+        await asyncio.wait([listening])
+        master.send(b"later")
+        assert await agent.receive() == [b"later"]
+        server.close()
 
     asyncio.run(main())
 
