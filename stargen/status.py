@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stargen.records import (
+    POLICY,
     Alerted,
     CampaignEnded,
     CandidateQuarantined,
@@ -228,10 +229,11 @@ def _leaves_node(status: Status, job: JobStatus, ordinal: int) -> int:
 
 def _finished(status: Status, r: TasksFinished) -> None:
     job = status.jobs[r.job]
+    source = job.shape == "source"
     out = taken = busy_us = 0
     for row in r.rows:
         asked = _leaves_node(status, job, row.ordinal)
-        taken += asked if row.end_of_source is None else _made(row)
+        taken += min(asked, _made(row)) if source else asked
         out += len(row.sizes)
         busy_us += row.duration_us
         for reason, count in row.drop_counts.items():
@@ -246,7 +248,7 @@ def _finished(status: Status, r: TasksFinished) -> None:
 
 
 def _made(row: FinishedRow) -> int:
-    """What a source's last task came to; it was asked for more than there is."""
+    """What a source's task came to; beyond its end it is asked for more than there is."""
     return len(row.sizes) + sum(row.drop_counts.values())
 
 
@@ -327,7 +329,8 @@ def _selected(status: Status, r: Selected) -> None:
 def _held(status: Status, r: JobHeld) -> None:
     job = status.jobs[r.job]
     job.held = r.reason
-    status.alert(r.at, f"{job.name} is held: {r.reason}")
+    say = status.alert if r.by == POLICY else status.tell
+    say(r.at, f"{job.name} is held: {r.reason}")
 
 
 def _released(status: Status, r: JobReleased) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from stargen.codec import pack, unpack
 from stargen.records import (
+    POLICY,
     Alerted,
     AssignedRow,
     CampaignEnded,
@@ -85,8 +86,9 @@ def test_a_task_is_counted_in_when_it_is_finished():
 def test_what_lies_beyond_the_end_of_a_source_is_not_counted():
     last = FinishedRow(0, 1, 0, 1, 1, 0, [10, 10], drop_counts={"odd": 1}, end_of_source=3)
     beyond = FinishedRow(1, 1, 1, 1, 1, 0, [], end_of_source=3)
-    tasks = assigned(0, (0, 0, 10), (1, 10, 20))
-    status = seen(tasks, TasksFinished(102.0, 0, "n1", [last, beyond]))
+    silent = FinishedRow(2, 1, 2, 1, 1, 0, [])
+    tasks = assigned(0, (0, 0, 10), (1, 10, 20), (2, 20, 30))
+    status = seen(tasks, TasksFinished(102.0, 0, "n1", [last, beyond, silent]))
     assert (status.jobs[0].taken, status.jobs[0].out) == (3, 2)
 
 
@@ -178,6 +180,19 @@ def test_holding_closing_and_cancelling():
     fold(status, JobClosed(105.0, 1, "cancelled"))
     assert status.jobs[1].running == status.nodes["n1"].running == 0
     assert as_json(status, 106.0)["jobs"][1]["state"] == "cancelled"
+
+
+def test_a_held_job_has_no_end_in_sight():
+    status = seen(assigned(0, (0, 0, 50)), finished(0, (0, 50), at=110.0))
+    assert times_left(status, 111.0)[0] is not None
+    fold(status, JobHeld(111.0, 0, "by ada", "ada"))
+    assert times_left(status, 111.0)[0] is None
+
+
+def test_people_are_alerted_to_what_they_did_not_ask_for():
+    status = seen(JobHeld(103.0, 0, "by ada", "ada"), JobHeld(103.0, 1, "6 of 9 failed", POLICY))
+    assert [text for _, text in status.alerts] == ["screen is held: 6 of 9 failed"]
+    assert any(text == "make is held: by ada" for _, text in status.events)
 
 
 def test_the_rest_is_told():
