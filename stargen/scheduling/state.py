@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from stargen.codec import pack, unpack
-from stargen.errors import InvariantBroken, JournalVersion
+from stargen.errors import JournalVersion
 from stargen.model import Location, Resources, Shape
 from stargen.records import (
     CampaignEnded,
@@ -332,7 +332,7 @@ class CampaignState:
     def _campaign_ended(self, record: CampaignEnded) -> None:
         self.ended = record
 
-    # --- keeping it small, saved and sound --------------------------------------------------------
+    # --- keeping it small and saved --------------------------------------------------------------
 
     def forget_consumed(self) -> None:
         """Drop the locations that no job will ask for again."""
@@ -381,41 +381,3 @@ class CampaignState:
                     distributor = made.nodes[task.node].distributor
                     distributor.take(job.index, [task.ordinal], task.request)
         return made
-
-    def check_invariants(self) -> None:
-        """InvariantBroken if the state contradicts itself; always on in tests."""
-        try:
-            self._check()
-        except AssertionError as error:
-            raise InvariantBroken(f"the scheduler's state is wrong: {error}") from error
-
-    def _check(self) -> None:
-        on_nodes: dict[tuple[int, int], str] = {}
-        for node in self.nodes:
-            node.distributor.check()
-            for key in node.distributor.attempts:
-                assert key not in on_nodes, f"task {key} is on two nodes"
-                on_nodes[key] = node.name
-        for job in self.jobs:
-            queued = set(job.retry)
-            for ordinal, task in job.tasks.items():
-                where = f"{job.plan.name}/{ordinal}"
-                if task.state == "assigned":
-                    assert on_nodes.pop((job.index, ordinal), None) == task.node, where
-                else:
-                    assert task.state == "queued", where
-                    assert ordinal in queued, f"{where} is queued nowhere"
-            self._check_lanes(job)
-        assert not on_nodes, f"nodes hold ended tasks {on_nodes}"
-
-    def _check_lanes(self, job: JobState) -> None:
-        open_: dict[int, int] = {}
-        for task in job.tasks.values():
-            if task.pinned is None:
-                open_[task.lane] = open_.get(task.lane, 0) + task.hi - task.lo
-        for index, lane in enumerate(job.lanes):
-            name = f"{job.plan.name} lane {index}"
-            assert lane.cursor <= lane.length, f"{name}: cut beyond its end"
-            if job.closed in (None, "done"):
-                held = lane.done.total + open_.get(index, 0)
-                assert held == lane.cursor, f"{name}: {held} of {lane.cursor} accounted for"

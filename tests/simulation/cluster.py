@@ -33,6 +33,7 @@ from stargen.scheduling.events import (
     TasksGivenBack,
     Ticked,
 )
+from stargen.scheduling.invariants import check_invariants
 from stargen.scheduling.plan import JobPlan, Plan
 from stargen.scheduling.scheduler import Scheduler
 from stargen.scheduling.state import CampaignState
@@ -136,7 +137,7 @@ class Cluster:
     def _take(self, step) -> None:
         for record in step.records:
             self.log.append(records.encode(record))
-        self.scheduler.state.check_invariants()
+        check_invariants(self.scheduler.state)
         for command in step.commands:
             self._perform(command)
 
