@@ -255,6 +255,10 @@ class LaneOpened:
     variants: list[list[Any]]
 
 
+POLICY = "policy"
+"""`JobHeld.by` where too much of a job failed, and no person asked for it."""
+
+
 @records.add(14)
 @dataclass(frozen=True, slots=True)
 class JobHeld:

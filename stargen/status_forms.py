@@ -36,7 +36,7 @@ def _time_left(
     if job.closed is not None:
         return 0.0
     rate = job.meter.now(now) or job.meter.mean()
-    if expected is None or None in before or (expected > 0 and rate <= 0):
+    if job.held or expected is None or None in before or (expected > 0 and rate <= 0):
         return None
     return max(expected / rate if expected > 0 else 0.0, _longest(before))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import getpass
 import json
 import os
 import socket
@@ -161,7 +162,7 @@ class ControlClient:
             raise NoMaster("no master is running this campaign on this machine") from error
         self._socket.settimeout(None)
         self._lines = self._socket.makefile("rb")
-        self._me = f"{os.environ.get('USER', os.getuid())} ({os.getpid()})"
+        self._me = _login()
 
     @classmethod
     def of(cls, folder: Path) -> ControlClient:
@@ -233,3 +234,11 @@ def _value(line: bytes) -> Any:
     if "error" in answer:
         raise UserError(str(answer["error"]))
     return answer["ok"]
+
+
+def _login() -> str:
+    """Who asks, for the journal."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user whom the machine has no name for
+        return f"user {os.getuid()}"

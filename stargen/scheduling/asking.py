@@ -53,7 +53,7 @@ class Asking:
                 self._ask_job(event, self.state.jobs[self.desk.plan.job(name).index])
 
     def _ask_job(self, event: Asked, job: JobState) -> None:
-        if event.action == "hold":
+        if event.action == "hold" and job.closed is None:
             self.desk.commit(JobHeld(event.at, job.index, f"by {event.by}", event.by))
         elif event.action == "release":
             self.desk.commit(JobReleased(event.at, job.index, event.by))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from stargen.model import Shape
-from stargen.records import CampaignEnded, JobClosed, PassedRow, Selected, SourceEnded
+from stargen.records import POLICY, CampaignEnded, JobClosed, PassedRow, Selected, SourceEnded
 from stargen.scheduling import aggregator
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import EndCampaign
 from stargen.scheduling.jobs import JobState
 from stargen.scheduling.placing import Placer
-from stargen.scheduling.policy import POLICY
 
 
 class Ending:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stargen.messages import AttemptRef, TaskFault
 from stargen.model import Failure, Shape
-from stargen.records import Alerted, CandidateQuarantined, JobHeld, NodeState, TaskFailed
+from stargen.records import POLICY, Alerted, CandidateQuarantined, JobHeld, NodeState, TaskFailed
 from stargen.scheduling import policy
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import AcknowledgeResults, FailuresArrived
@@ -56,7 +56,7 @@ class Failing:
         if decision.verdict == "quarantine":
             self.quarantine(job, task, f"{fault.signature}: {fault.message}")
         elif decision.verdict == "stop":
-            self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, policy.POLICY))
+            self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, POLICY))
 
     def quarantine(self, job: JobState, task: Task, reason: str) -> None:
         where = task.pinned
@@ -72,7 +72,7 @@ class Failing:
         health.ended(True)
         if health.failing and job.held is None:
             text = f"candidate after candidate fails, last: {reason}"
-            self.desk.commit(JobHeld(self.desk.at, job.index, text, policy.POLICY))
+            self.desk.commit(JobHeld(self.desk.at, job.index, text, POLICY))
             self.desk.commit(Alerted(self.desk.at, f"job {job.plan.name} is held: {text}"))
 
     def blame_node(self, job: JobState, name: str) -> None:

@@ -16,9 +16,6 @@ from stargen.scheduling.jobs import Task
 
 Verdict = Literal["retry", "split", "quarantine", "stop"]
 
-POLICY = "policy"
-"""Who holds a job that burns through its candidates."""
-
 MEMORY_GROWTH = 1.5
 WINDOW = 20
 """How many of a job's last ended candidates or batches are looked at."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stargen.records import EpochStarted, JobReleased, Record
+from stargen.records import POLICY, EpochStarted, JobReleased, Record
 from stargen.scheduling.asking import Asking
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.ending import Ending
@@ -36,7 +36,6 @@ from stargen.scheduling.intake import Intake
 from stargen.scheduling.jobs import JobState
 from stargen.scheduling.placing import Placer
 from stargen.scheduling.plan import Plan
-from stargen.scheduling.policy import POLICY
 from stargen.scheduling.standing import Patience, Standing
 from stargen.scheduling.state import CampaignState
 from stargen.scheduling.steering import Steering
