@@ -261,7 +261,7 @@ def test_a_full_disk_pauses_the_campaign_until_there_is_room(tmp_path: Path) -> 
         inside = Path(f"/proc/{holder.pid}/root") / campaign.folder.relative_to("/")
         assert wait_for(lambda: os.path.ismount(inside))
         (inside / "filler").write_bytes(bytes((DISK_MIB - 3) * 2**20))
-        master = campaign.start(None, "nsenter", f"--target={holder.pid}", "--mount", "--wd=/")
+        master = campaign.start((), "nsenter", f"--target={holder.pid}", "--mount", "--wd=/")
         assert wait_for(lambda: _is_full(campaign), 30.0), campaign.said()
         time.sleep(1.0)
         assert master.poll() is None, "the master gave up"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,9 @@ class Fate:
     children: list[str] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     end_of_source: int | None = None
+    attempt: Attempt = (0, 0)
+    epoch: int = 0
+    """Of the master that accepted it; an attempt of an older epoch was sent by another one."""
 
 
 @dataclass
@@ -91,14 +95,19 @@ class Books:
         self.late = 0
         self._entries = EntryFiles(journal)
         self._names: dict[Location, str] = {}
-        for self.position, body in read_records(journal):
-            record = records.decode(body)
+        for position, record in self.told(journal):
+            self.position = position
             take = getattr(self, f"_on_{type(record).__name__}", None)
             if take is not None:
                 take(record)
         self.by_name = {job.name: job for job in self.jobs}
 
     # --- reading ----------------------------------------------------------------------------------
+
+    def told(self, journal: Path) -> Iterator[tuple[int, Any]]:
+        """Position and record, one after another."""
+        for position, body in read_records(journal):
+            yield position, records.decode(body)
 
     def entry(self, location: Location) -> bytes:
         return self._entries.read(location)
@@ -138,12 +147,14 @@ class Books:
             assert row.ordinal not in job.fates, f"{task} finished twice"
             assert row.ordinal not in job.split, f"{task} finished after it was split"
             assert (row.epoch, row.n) in job.attempts[row.ordinal], f"{task}: nobody sent that"
-            fate = Fate(*job.ranges[row.ordinal], end_of_source=row.end_of_source)
+            attempt, epoch = (row.epoch, row.n), self.epochs[-1]
+            where = job.ranges[row.ordinal]
+            fate = Fate(*where, end_of_source=row.end_of_source, attempt=attempt, epoch=epoch)
             at = row.offset
             for size in row.sizes:
-                where = Location(row.segment, at, size)
-                job.stream.append(where)
-                fate.children.append(self.name_of(where))
+                entry = Location(row.segment, at, size)
+                job.stream.append(entry)
+                fate.children.append(self.name_of(entry))
                 at += size
             if row.drops_size:
                 block = self.entry(Location(row.segment, at, row.drops_size))
@@ -293,6 +304,11 @@ class Books:
                 envelope.structure_hash.hex(), dict(envelope.properties)
             )
         return found
+
+    def handed_on(self, name: str) -> int:
+        """How many tasks of a job were begun under one master and finished under another."""
+        fates = self.by_name[name].fates.values()
+        return sum(fate.attempt[0] < fate.epoch for fate in fates)
 
     def drops(self, name: str) -> dict[str, tuple[str, str]]:
         """Whom a job dropped: {id: (reason, detail)}."""

@@ -1,15 +1,18 @@
 """Processes that kill themselves with SIGKILL at a named point, for tests alone.
 
 The environment variable `STARGEN_TEST_KILL` says who, where, at which hit, and in which file to
-write that it is about to happen: ``master after-sync 5 /path/to/note``. Only the entry modules of
-this folder (master_process, agent_process, sink_process) look at it. The note is written before the
-signal, and nobody dies twice for the same note.
+write that it is about to happen, one line for each that is to die: ``master after-sync 5
+/path/to/note``. Only the entry modules of this folder (master_process, agent_process,
+worker_process, sink_process) look at it. The note is written before the signal, and nobody dies
+twice for the same note.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,51 +21,60 @@ VARIABLE = "STARGEN_TEST_KILL"
 POINTS = {
     "master": ("before-write", "after-write", "after-sync", "before-ack", "after-ack"),
     "agent": ("before-spool-write", "after-spool-write", "before-send", "after-send", "after-ack"),
+    "worker": (
+        "after-order", "before-result", "after-result", "before-checkpoint", "after-checkpoint",
+    ),
+    "host": ("after-spawn", "before-result", "after-result", "after-checkpoint"),
     "sink": ("before-commit", "after-commit"),
-}
+}  # fmt: skip
+"""A host is the worker that runs external programs."""
 
 
 @dataclass(frozen=True)
 class Kill:
-    """Who dies where: at the `hit`-th time that `role` comes to `point`."""
+    """Who dies where: at the `hit`-th time that a process of `role` comes to `point`."""
 
     role: str
     point: str
     hit: int
     note: Path
 
-    def environment(self) -> dict[str, str]:
-        return {VARIABLE: f"{self.role} {self.point} {self.hit} {self.note}"}
+    def __str__(self) -> str:
+        return f"{self.role} {self.point} {self.hit}"
 
     @classmethod
-    def asked(cls) -> Kill | None:
+    def asked(cls) -> list[Kill]:
         """What the environment asks for."""
-        text = os.environ.get(VARIABLE, "")
-        if not text:
-            return None
-        role, point, hit, note = text.split(" ", 3)
-        return cls(role, point, int(hit), Path(note))
+        lines = [line.split(" ", 3) for line in os.environ.get(VARIABLE, "").splitlines()]
+        return [cls(role, point, int(hit), Path(note)) for role, point, hit, note in lines]
+
+
+def environment(kills: Iterable[Kill]) -> dict[str, str]:
+    """How processes are told."""
+    return {VARIABLE: "\n".join(f"{kill} {kill.note}" for kill in kills)}
 
 
 class Killer:
     """The observer that a test's process hands in."""
 
     def __init__(self, role: str) -> None:
-        kill = Kill.asked()
-        self._kill = kill if kill is not None and kill.role == role else None
-        self._hits = 0
+        self._kills = [kill for kill in Kill.asked() if kill.role == role]
+        self._hits = Counter[str]()
 
     def __call__(self, point: str) -> None:
-        kill = self._kill
-        if kill is None or point != kill.point:
-            return
-        self._hits += 1
-        if self._hits == kill.hit and not kill.note.exists():
-            line = f"{kill.role} {point} {kill.hit} {os.getpid()}\n"
+        self._hits[point] += 1
+        for kill in self._kills:
+            if (kill.point, kill.hit) == (point, self._hits[point]) and not kill.note.exists():
+                self._die(kill)
+
+    def _die(self, kill: Kill) -> None:
+        try:
             fd = os.open(kill.note, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            os.write(fd, line.encode())
-            os.close(fd)
-            os.kill(os.getpid(), signal.SIGKILL)
+        except FileExistsError:
+            return  # another process of the same role was faster
+        os.write(fd, f"{kill} {os.getpid()}\n".encode())
+        os.close(fd)
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class SyncedLength:

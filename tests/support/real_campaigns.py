@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from support.killing import Kill
+from support.killing import Kill, environment
 
 TESTS = Path(__file__).parents[1]
 MARK = "STARGEN_TEST_RUN"
@@ -20,6 +20,9 @@ MARK = "STARGEN_TEST_RUN"
 
 ACKNOWLEDGED = "STARGEN_TEST_ACKNOWLEDGED"
 """Names the file in which agents write down every acknowledgement as it comes."""
+
+AGENTS = "STARGEN_TEST_AGENTS"
+"""Names the file in which every agent that starts writes down its process."""
 
 
 class Marked:
@@ -59,7 +62,7 @@ class Marked:
         return self.processes("-m\0", "agent", "--campaign-folder")
 
     def workers(self) -> list[int]:
-        return self.processes("stargen.executing.runner")
+        return [*self.processes("stargen.executing.runner"), *self.processes("worker_process")]
 
     def sweep(self) -> list[int]:
         """Kill whatever is left; whom that hit."""
@@ -95,20 +98,22 @@ class RealCampaign(Marked):
         self.file.write_text(text)
         self.log = base / "master.log"
         self.acknowledged = base / "acknowledged"
+        self.agents_begun = base / "agents"
 
     @property
     def journal(self) -> Path:
         return self.folder / "journal"
 
     def environment(self) -> dict[str, str]:
-        return super().environment() | {ACKNOWLEDGED: str(self.acknowledged)}
+        accounts = {ACKNOWLEDGED: str(self.acknowledged), AGENTS: str(self.agents_begun)}
+        return super().environment() | accounts
 
-    def start(self, kill: Kill | None = None, *before: str) -> subprocess.Popen[str]:
+    def start(self, kills: Iterable[Kill] = (), *before: str) -> subprocess.Popen[str]:
         """A master in the background; what it prints goes to `log`.
 
         Parameters
         ----------
-        kill : who is to die where
+        kills : who is to die where
         before : a command that runs the master, which is given as its last arguments
         """
         master = [sys.executable, "-m", "support.master_process", self.file, self.folder]
@@ -118,15 +123,15 @@ class RealCampaign(Marked):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment() | (kill.environment() if kill else {}),
+                env=self.environment() | environment(kills),
                 cwd=self.base,
                 text=True,
                 start_new_session=True,
             )
 
-    def run(self, *, timeout_s: float = 60.0) -> int:
+    def run(self, kills: Iterable[Kill] = (), *, timeout_s: float = 60.0) -> int:
         """Start a master, wait for its end; its exit code."""
-        return self.wait(self.start(), timeout_s)
+        return self.wait(self.start(kills), timeout_s)
 
     def wait(self, master: subprocess.Popen[str], timeout_s: float = 60.0) -> int:
         """The master's exit code; if it does not end, everything that was said is shown."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from stargen.calculators.contract import Context
+from stargen.codec import pack, unpack
 from stargen.crystal import Candidate, Crystal, Drop
 
 _CATIONS = (3, 11, 12, 19, 20, 29, 30, 37)
@@ -72,11 +73,31 @@ class Long(_Plain):
     def run(self, candidates: Sequence[Candidate], context: Context) -> Iterator[Candidate]:
         for candidate in candidates:
             if context.params.log:
-                _note(context.input_file(context.params.log), f"{candidate.candidate_id}")
+                note(
+                    context.input_file(context.params.log),
+                    f"{context.job} {candidate.candidate_id}",
+                )
             end = time.monotonic() + context.params.seconds
             while (left := end - time.monotonic()) > 0:
                 time.sleep(min(left, 0.05))
             yield candidate
+
+
+class Walk(_Plain):
+    """Where it comes to depends on every step, so a step done twice or left out would show."""
+
+    def run(self, candidates: Sequence[Candidate], context: Context) -> Iterator[Candidate]:
+        params = context.params
+        for candidate in candidates:
+            name = candidate.candidate_id
+            step, place = unpack(context.resume() or pack((0, 0.0)))
+            while step < params.steps:
+                time.sleep(params.seconds)
+                place = 0.5 * place + float(context.rng(name, step).normal())
+                step += 1
+                note(context.input_file(params.log), f"{context.job} {name} {step}")
+                context.checkpoint(pack((step, place)))
+            yield candidate.with_(walk=place)
 
 
 class Fault(_Plain):
@@ -90,7 +111,7 @@ class Fault(_Plain):
         if not struck or params.mode == "none":
             return candidates
         if memory is not None:
-            _note(memory, struck[0].candidate_id)
+            note(memory, struck[0].candidate_id)
         return _FAULTS[params.mode](candidates)
 
 
@@ -162,7 +183,7 @@ def _ordinal(candidate: Candidate) -> int:
     return int(candidate.candidate_id.split("/")[1])
 
 
-def _note(path: Path, line: str) -> None:
+def note(path: Path, line: str) -> None:
     """One line, whole even if several processes write, and there even if this one dies."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.write(fd, f"{line}\n".encode())

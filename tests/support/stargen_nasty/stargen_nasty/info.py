@@ -46,6 +46,24 @@ class LongParams:
 
 
 @dataclass(frozen=True, slots=True)
+class WalkParams:
+    """`steps` of `seconds` each; after each of them a line in the file `log`, and a checkpoint."""
+
+    steps: int = 6
+    seconds: float = 0.1
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartParams:
+    """Leaves the file of `part` after `seconds`; each begun execution is a line in `log`."""
+
+    part: int = 1
+    seconds: float = 0.2
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class FaultParams:
     """What goes wrong, and for whom.
 
@@ -102,6 +120,31 @@ long = CalculatorInfo(
     params=LongParams,
     grain=1,
     summary="takes its time, and keeps a list of what it began",
+)
+
+walk = CalculatorInfo(
+    name="nasty.walk",
+    api=1,
+    factory="stargen_nasty.calculators:Walk",
+    params=WalkParams,
+    grain=1,
+    properties=("walk",),
+    checkpoint="state",
+    reuse="seeded",
+    summary="walks at random, and goes on from its last step",
+)
+
+part = CalculatorInfo(
+    name="nasty.part",
+    api=1,
+    factory="stargen_nasty.program:Part",
+    program=True,
+    params=PartParams,
+    grain=1,
+    properties=("parts", "weight"),
+    checkpoint="files",
+    reuse="seeded",
+    summary="an external program that adds a file to those of the step before",
 )
 
 fault = CalculatorInfo(
