@@ -186,6 +186,7 @@ class Books:
         assert job.routed[r.input] == r.lo, f"{job.name}: input {r.input} has a gap at {r.lo}"
         job.routed[r.input] += len(r.lanes)
         upstream = self.jobs[job.inputs[r.input]].stream
+        assert job.routed[r.input] <= len(upstream), f"{job.name} was sent what never came out"
         for i, lane in enumerate(r.lanes):
             where = upstream[r.lo + i]
             job.order.append((self.name_of(where), lane, r.keys[i] if r.keys else 0))
@@ -384,12 +385,16 @@ class Books:
         assert len(found) == len(rows), "a candidate has two rows"
         assert found.keys() == names, f"{len(found.keys() ^ names)} are missing or strange"
         dropped = {name for job in self.jobs for name in self.drops(job.name)}
+        taken = {input_ for job in self.jobs for input_ in job.inputs}
+        last = [job.name for i, job in enumerate(self.jobs) if i not in taken]
+        kept = {name for job in last for name in contents[job]}
         for name, row in found.items():
             content = contents[row["stage"]][name]
             assert row["structure_hash"].hex() == content.structure, f"{name} is another crystal"
             stored = json.loads(row["properties"] or "{}")
             assert stored.items() >= content.properties.items(), f"{name}: {stored}"
             assert row["status"] != "dropped" or name in dropped, f"{name} was not dropped"
+            assert (row["status"] == "kept") == (name in kept), f"{name} is {row['status']}"
 
 
 def same_contents(one: Books, other: Books, *jobs: str) -> None:
