@@ -155,7 +155,7 @@ class Kernel:
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, ReadEnvelopes):
-            entries = [self.journal.read(location) for location in command.locations]
+            entries = self.journal.read_all(command.locations)
             job, input_, lo = command.job, command.input, command.lo
             self.inbox.put(lambda at: EnvelopesRead(at, job, input_, lo, entries))
         elif isinstance(command, EndCampaign):

@@ -171,7 +171,7 @@ class Wiring:
         nodes = Nodes(
             self._keepers(restored.campaign_id, inbox, arrivals),
             define=definitions.define,
-            read=journal.read,
+            read=journal.read_all,
             observer=self._observer,
         )
         self._kernel = Kernel(

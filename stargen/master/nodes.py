@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from stargen.errors import LinkLost, NodeError, ProtocolError, RemoteProtocolError
@@ -48,6 +49,7 @@ from stargen.scheduling.events import (
     DrainNode,
     NodeAttached,
     NodeDetached,
+    SendRow,
     SendTasks,
     SettleInventory,
     TakeBackTasks,
@@ -267,7 +269,7 @@ class Nodes:
         keepers: Iterable[NodeKeeper],
         *,
         define: Callable[[int, str], DefineJob],
-        read: Callable[[Location], bytes],
+        read: Callable[[Sequence[Location]], list[bytes]],
         observer: Observer = lambda point: None,
     ) -> None:
         self.keepers = {keeper.name: keeper for keeper in keepers}
@@ -331,23 +333,34 @@ class Nodes:
         if not keeper.takes_orders:
             return
         keeper.define(command.job, lambda: self._define(command.job, keeper.spec.pool))
-        read, resources = self._read, resources_form(command.resources)
-        orders: list[TaskOrder] = []
-        size = 0
-        for ordinal, n, lo, hi, entries, kept, steered in command.rows:
-            order = TaskOrder(
+        resources = resources_form(command.resources)
+        for rows in _messages(command.rows):
+            keeper.send(RunTasks(command.job, resources, command.priority, self._orders(rows)))
+
+    def _orders(self, rows: Sequence[SendRow]) -> list[TaskOrder]:
+        """What an agent is told of these tasks, with their candidates."""
+        entries = iter(self._read([at for row in rows for at in (*row.entries, *row.kept)]))
+        return [
+            TaskOrder(
                 ordinal,
                 n,
                 lo,
                 hi,
-                [read(at) for at in entries],
-                [read(at) for at in kept],
+                list(islice(entries, len(places))),
+                list(islice(entries, len(kept))) if kept else [],
                 steered,
             )
-            orders.append(order)
-            size += sum(at.size for at in entries) + sum(at.size for at in kept)
-            if size > _MESSAGE_BYTES:
-                keeper.send(RunTasks(command.job, resources, command.priority, orders))
-                orders, size = [], 0
-        if orders:
-            keeper.send(RunTasks(command.job, resources, command.priority, orders))
+            for ordinal, n, lo, hi, places, kept, steered in rows
+        ]
+
+
+def _messages(rows: Sequence[SendRow]) -> Iterator[Sequence[SendRow]]:
+    """Divide what is to be sent into messages of a bounded size."""
+    first = size = 0
+    for index, row in enumerate(rows):
+        size += sum(at.size for at in row.entries) + sum(at.size for at in row.kept)
+        if size > _MESSAGE_BYTES:
+            yield rows[first : index + 1]
+            first, size = index + 1, 0
+    if first < len(rows):
+        yield rows[first:]

@@ -7,7 +7,7 @@ from support.journals import write
 
 from stargen.errors import JournalCorrupt
 from stargen.journal import entries
-from stargen.journal.entries import EntryFiles
+from stargen.journal.entries import EntryFiles, runs
 from stargen.model import Location
 
 
@@ -35,3 +35,14 @@ async def test_a_missing_segment_is_damage(tmp_path: Path):
     files = EntryFiles(tmp_path)
     with pytest.raises(JournalCorrupt, match=r"segment-00000001\.log at byte 64.*missing"):
         files.read(Location(1, 64, 10))
+
+
+def test_what_lies_close_together_is_one_run():
+    near = [Location(1, 100, 50), Location(1, 150, 10), Location(1, 4000, 1)]
+    far = [Location(1, 9000, 5), Location(1, 200, 5), Location(2, 206, 5)]
+    large = [Location(2, 300, 2**20), Location(2, 300 + 2**20, 1)]
+    assert list(runs([*near, *far, *large])) == [
+        (Location(1, 100, 3901), near),
+        *((at, [at]) for at in (*far, *large)),
+    ]
+    assert list(runs([])) == []

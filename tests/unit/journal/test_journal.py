@@ -87,6 +87,7 @@ async def test_entries_can_be_read_from_the_moment_they_are_appended(tmp_path: P
             if number % 7 == 0:
                 await asyncio.sleep(0)
             assert all(journal.read(location) == entry for entry, location in kept.items())
+            assert journal.read_all(list(kept.values())) == list(kept)
         await journal.until_durable()
         assert all(journal.read(location) == entry for entry, location in kept.items())
     assert segment_path(tmp_path, 5).exists()
@@ -104,6 +105,8 @@ async def test_what_was_never_appended_cannot_be_read(tmp_path: Path):
             journal.read(beyond)
         with pytest.raises(JournalCorrupt):
             journal.read(Location(7, 64, 1))
+        with pytest.raises(JournalCorrupt):
+            journal.read_all([location, beyond])
 
 
 async def test_empty_records_and_payloads_are_kept(tmp_path: Path):

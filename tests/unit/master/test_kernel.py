@@ -50,8 +50,8 @@ class SlowJournal:
     async def until_durable(self):
         self.durable_position = self.position
 
-    def read(self, location):
-        return b"entry at %d" % location.offset
+    def read_all(self, locations):
+        return [b"entry at %d" % at.offset for at in locations]
 
     async def snapshot(self, state, position):
         self.snapshots.append(position)

@@ -80,7 +80,10 @@ class Bench:
             alert=self.alerts.append,
         )
         self.nodes = Nodes(
-            [self.keeper], define=define, read=lambda at: b"entry %d" % at.offset, **options
+            [self.keeper],
+            define=define,
+            read=lambda places: [b"entry %d" % at.offset for at in places],
+            **options,
         )
 
     def send(self, job, *ordinals):
