@@ -251,7 +251,11 @@ class Load:
 @messages.add(13)
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """Accept no more work; give back what has not started; go on with what runs."""
+    """Give back what has not started; go on with what runs.
+
+    The agent takes new work all the same: whether a node is drained is the master's to know, who
+    sends it none, and lifts the drain by sending some.
+    """
 
     reason: str
 

@@ -368,7 +368,8 @@ def _joined(status: Status, r: NodeJoined) -> None:
     how = "is back with the same agent" if node.agent_id == r.agent_id else "joined"
     node.pool, node.resources = r.pool, r.resources
     node.agent_id, node.incarnation = r.agent_id, r.incarnation
-    node.state, node.reason = "ready", ""
+    if node.state != "draining":
+        node.state, node.reason = "ready", ""
     status.tell(r.at, f"node {r.node} {how}")
 
 

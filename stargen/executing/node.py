@@ -137,11 +137,6 @@ class Node:
         """Give unstarted tasks back to the master."""
         self._results.gave_back(self._buffer.give_back(job, count), "taken back")
 
-    def drain(self, reason: str) -> None:
-        """Accept no more; go on with what runs."""
-        self.closed = reason
-        self.give_back_waiting(reason)
-
     def give_back_waiting(self, reason: str) -> None:
         """Give all unstarted tasks back."""
         self._results.gave_back(self._buffer.remove(self._buffer.refs()), reason)

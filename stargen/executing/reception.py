@@ -179,7 +179,7 @@ class Reception:
                     self._node.keep_only(settle.keep)
                     self._results.settle([*settle.keep, *settle.deliver])
                 case Drain() as drain:
-                    self._node.drain(drain.reason)
+                    self._node.give_back_waiting(drain.reason)
                 case Shutdown() as shutdown:
                     self._shutdown(shutdown.reason)
                 case _:

@@ -97,7 +97,8 @@ class Nodelist:
             node.resources = resources
             node.distributor.resize(resources)
         node.pool, node.agent_id, node.incarnation = pool, agent_id, incarnation
-        node.state, node.reason = READY, ""
+        if node.state != DRAINING:  # its link may come and go while it is drained
+            node.state, node.reason = READY, ""
         if node.joined_at is None:
             node.joined_at = at
         self._slots.clear()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stargen.calculators.contract import CalculatorInfo, Change, Command, Finding, Progress
+from stargen.calculators.echo import Source
+from stargen.model import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,17 @@ class ActParams:
     mode: str = ""
     seconds: float = 0.0
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TasteParams:
+    """As those of echo.source; the taste changes when `sated` candidates have come."""
+
+    count: int = 100
+    payload_bytes: int = 0
+    seconds: float = 0.0
+    taste: str = "salty"
+    sated: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +133,14 @@ class Count:
         return [candidate.with_(started_at=start) for candidate in candidates]
 
 
+class Tastes(Source):
+    """A source whose candidates bear its taste."""
+
+    def run(self, candidates, context):
+        for candidate in super().run(candidates, context):
+            yield candidate.with_(taste=context.params.taste)
+
+
 class Program:
     def prepare(self, candidate, folder, context):
         params = context.params
@@ -167,4 +188,14 @@ count = CalculatorInfo(
 )
 program = CalculatorInfo(
     "mischief.program", 1, "mischief:Program", program=True, params=ProgramParams, grain=1
+)
+tastes = CalculatorInfo(
+    "mischief.tastes",
+    1,
+    "mischief:Tastes",
+    shape=Shape.SOURCE,
+    params=TasteParams,
+    properties=("taste",),
+    total=lambda params: params.count,
+    steer=lambda params, stats: {"taste": "sweet"} if stats.made >= params.sated else None,
 )
