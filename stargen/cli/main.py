@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from stargen.cli import checking, journal, looking, plugins, running, starting, steering
+from stargen.cli import checking, journal, looking, nodes, plugins, running, starting, steering
 from stargen.cli.words import fail
 from stargen.errors import JournalError, UserError
 from stargen.version import __version__
@@ -66,6 +66,7 @@ def build() -> typer.Typer:
     app.command("hold", rich_help_panel="Steer")(steering.hold)
     app.command("release", rich_help_panel="Steer")(steering.release)
     app.add_typer(journal.app, name="journal", rich_help_panel="Look")
+    app.add_typer(nodes.app, name="nodes", rich_help_panel="Steer")
     plugins.add_commands(app)
     return app
 

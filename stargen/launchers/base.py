@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stargen.config import Pool
+from stargen.launchers.report import NodeReport
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.session import Limits
@@ -78,6 +79,15 @@ class Launcher(Protocol):
         """End the node's agent and all that it started; returns the pids of who is left: nobody.
 
         The agent has been asked to shut down over its link; it gets `grace_s` more seconds.
+        """
+        ...
+
+    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+        """What a host of the pool is like; `token` is a file that it sees if it shares our disk.
+
+        Raises
+        ------
+        NodeError : it cannot be reached, or cannot say
         """
         ...
 

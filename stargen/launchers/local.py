@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,10 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from stargen.config import Limits
+from stargen.config import Limits, Pool
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.files import write_atomically
 from stargen.launchers.base import NodeSpec
+from stargen.launchers.report import NodeReport, interpreter, report_here
 from stargen.processes import boot_id, end_marked, end_session, process_of
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
@@ -130,6 +130,9 @@ class LocalLauncher:
             _note_file(node).unlink(missing_ok=True)
         return left
 
+    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+        return report_here(settings, token)
+
     def describe(self, node: NodeSpec) -> str:
         note = self._living(node)
         who = f"process {note.pid}" if note else "not running"
@@ -171,7 +174,7 @@ class LocalLauncher:
 def command(node: NodeSpec) -> list[str]:
     """The command line of the node's agent, behind the pool's setup lines if there are any."""
     agent = [
-        node.settings.interpreter or sys.executable,
+        interpreter(node.settings),
         "-m",
         "stargen.executing.agent",
         f"--campaign-folder={node.campaign_folder}",

@@ -2,6 +2,7 @@
 
     python -m stargen.launchers.onnode start SPEC     find the node's agent, or start one
     python -m stargen.launchers.onnode stop SPEC      end it, with proof
+    python -m stargen.launchers.onnode report SPEC    say what the node is like
     python -m stargen.launchers.onnode bridge SOCKET  join standard input and output to its socket
 
 SPEC is a `NodeSpec` as JSON. Answers are one line of JSON behind `MARK`, because a shell's start-up
@@ -25,6 +26,7 @@ from stargen.config import Limits, Pool
 from stargen.errors import StargenError
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.local import LocalLauncher
+from stargen.launchers.report import report_here
 from stargen.store import CampaignFolder
 from stargen.version import __version__
 
@@ -50,6 +52,16 @@ def spec_to_json(node: NodeSpec) -> str:
     )
 
 
+def settings_to_json(settings: Pool) -> str:
+    """As above, for a report."""
+    told = {"scratch": settings.scratch, "limits": asdict(settings.limits)}
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _settings(told: dict[str, Any]) -> Pool:
+    return Pool(scratch=told["scratch"], limits=Limits(**told["limits"]))
+
+
 def spec_from_json(text: str) -> NodeSpec:
     """The inverse, on the node: the socket lies where this user's sockets lie here."""
     told: dict[str, Any] = json.loads(text)
@@ -58,7 +70,7 @@ def spec_from_json(text: str) -> NodeSpec:
     return NodeSpec(
         name=told["name"],
         pool=told["pool"],
-        settings=Pool(scratch=told["scratch"], limits=Limits(**told["limits"])),
+        settings=_settings(told),
         campaign_id=told["campaign_id"],
         campaign_folder=folder.root,
         run_folder=folder.run,
@@ -109,6 +121,17 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def _answer(verb: str, told: str, rest: Sequence[str]) -> dict[str, Any]:
+    if verb == "report":
+        (token,) = rest
+        return asdict(report_here(_settings(json.loads(told)), Path(token)))
+    node = spec_from_json(told)
+    if verb == "start":
+        return asyncio.run(_start(node))
+    agent_id, grace_s = rest
+    return asyncio.run(_stop(node, agent_id, float(grace_s)))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
     verb, told, *rest = sys.argv[1:] if arguments is None else arguments
@@ -116,12 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if verb == "bridge":
             bridge(told)
             return 0
-        node = spec_from_json(told)
-        if verb == "start":
-            answer = asyncio.run(_start(node))
-        else:
-            agent_id, grace_s = rest
-            answer = asyncio.run(_stop(node, agent_id, float(grace_s)))
+        answer = _answer(verb, told, rest)
     except (StargenError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from stargen.config import Pool
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.launchers.base import NodeSpec
-from stargen.launchers.onnode import answer_in, spec_to_json
+from stargen.launchers.onnode import answer_in, settings_to_json, spec_to_json
+from stargen.launchers.report import NodeReport, interpreter
 from stargen.transport.door import HANDSHAKE_S
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link, Stream
@@ -82,38 +83,57 @@ class SshLauncher:
         self._gate = asyncio.Semaphore(LOGINS)
 
     async def start(self, node: NodeSpec) -> SshAccess:
-        host = self._host(node)
-        done = await host.run(_remote(node.settings, "start", spec_to_json(_there(node))), START_S)
-        answer = answer_in(done.stdout)
-        if done.status or answer is None:
-            raise NodeError(_why(done, node), node=node.name)
+        host = self._host(node.host, node.settings)
+        told = spec_to_json(_there(node))
+        answer = await self._ask(node.name, host, node.settings, START_S, "start", told)
         return SshAccess(node, host, answer["socket"])
 
     async def stop(self, node: NodeSpec, agent_id: str, grace_s: float) -> list[int]:
-        host = self._host(node)
+        host = self._host(node.host, node.settings)
         words = ("stop", spec_to_json(_there(node)), agent_id, str(grace_s))
         try:
-            done = await host.run(_remote(node.settings, *words), START_S + grace_s)
+            answer = await self._ask(node.name, host, node.settings, START_S + grace_s, *words)
         finally:
             await host.close()
+        return answer["left"]
+
+    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+        reached = self._host(host, settings)
+        words = ("report", settings_to_json(settings), str(token))
+        try:
+            answer = await self._ask(host, reached, settings, START_S, *words)
+        finally:
+            await reached.close()
+        return NodeReport(**answer)
+
+    async def _ask(
+        self,
+        name: str,
+        host: SshHost | OpensshHost,
+        settings: Pool,
+        timeout_s: float,
+        *words: str,
+    ) -> dict[str, Any]:
+        """What `stargen.launchers.onnode` answers on the host."""
+        done = await host.run(_remote(settings, *words), timeout_s)
         answer = answer_in(done.stdout)
         if done.status or answer is None:
-            raise NodeError(_why(done, node), node=node.name)
-        return answer["left"]
+            raise NodeError(_why(done, settings), node=name)
+        return answer
 
     def describe(self, node: NodeSpec) -> str:
         folder = _there(node).run_folder
         return f"{node.name}: by SSH; its messages go to {folder}/agent-{node.name}.log there"
 
-    def _host(self, node: NodeSpec) -> SshHost | OpensshHost:
-        host = self._hosts.get(node.host)
+    def _host(self, name: str, settings: Pool) -> SshHost | OpensshHost:
+        host = self._hosts.get(name)
         if host is None:
-            options = node.settings.ssh
+            options = settings.ssh
             if options.client == "openssh":
-                host = OpensshHost(node.host, options, keepalive_s=_KEEPALIVE_S)
+                host = OpensshHost(name, options, keepalive_s=_KEEPALIVE_S)
             else:
-                host = SshHost(node.host, options, keepalive_s=_KEEPALIVE_S, gate=self._gate)
-            self._hosts[node.host] = host
+                host = SshHost(name, options, keepalive_s=_KEEPALIVE_S, gate=self._gate)
+            self._hosts[name] = host
         return host
 
 
@@ -127,26 +147,25 @@ def _there(node: NodeSpec) -> NodeSpec:
 
 def _remote(settings: Pool, *words: str) -> str:
     """A command line that any login shell understands."""
-    python = settings.interpreter or sys.executable
-    command = [python, "-m", "stargen.launchers.onnode", *words]
+    command = [interpreter(settings), "-m", "stargen.launchers.onnode", *words]
     if settings.setup:
         script = "\n".join(["set -e", *settings.setup, 'exec "$@"'])
         command = ["/bin/bash", "-l", "-c", script, "setup", *command]
     return f"exec {shlex.join(command)}"
 
 
-def _why(done: Finished, node: NodeSpec) -> str:
+def _why(done: Finished, settings: Pool) -> str:
     """Why the node did not do as told, in words for the user."""
-    python = node.settings.interpreter or sys.executable
+    python = interpreter(settings)
     said = done.stderr.strip()[-_SAID:] or done.stdout.strip()[-_SAID:] or "it said nothing"
     if done.status in _NOT_FOUND:
         return (
-            f"there is no {python} on it ({said}); set `interpreter` of pool {node.pool} to the"
+            f"there is no {python} on it ({said}); set `interpreter` of its pool to the"
             " Python there that has Star-gen"
         )
     if "No module named stargen" in done.stderr or "No module named 'stargen" in done.stderr:
         return (
-            f"{python} there has no Star-gen; install it there, or set `interpreter` of pool"
-            f" {node.pool} to a Python that has it"
+            f"{python} there has no Star-gen; install it there, or set `interpreter` of its pool to"
+            " a Python that has it"
         )
     return f"no agent could be started (exit status {done.status}): {said}"

@@ -1,0 +1,222 @@
+"""`stargen nodes`: what the site file's nodes are like, and what a person asks of them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from stargen.cli.loading import ConfigFile
+from stargen.cli.places import Campaign, find_folder
+from stargen.cli.words import AsJson, show_json, show_table
+from stargen.errors import NodeError, UserError
+
+if TYPE_CHECKING:
+    from stargen.config import Pool, Settings
+    from stargen.launchers.base import Launcher
+    from stargen.launchers.report import NodeReport
+
+app = typer.Typer(help="Check, trust, list and drain nodes.", no_args_is_help=True)
+
+_HEADINGS = (
+    *("node", "pool", "state", "stargen", "python"),
+    *(">cores", ">GiB", ">GPUs", ">scratch GiB"),
+)
+_AT_ONCE = 16
+_PATIENCE_S = 150.0
+
+Node = Annotated[str, typer.Argument(metavar="NODE", help="The node.")]
+
+
+class Checked(NamedTuple):
+    """What became of the question to one node."""
+
+    name: str
+    pool: str
+    report: NodeReport | None
+    problems: list[str]
+
+
+@app.command()
+def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    """Ask every node of the site file what it is like, before a campaign finds out.
+
+    Each is reached as a campaign would reach it: login, interpreter, versions, clock, cores,
+    memory, GPUs, scratch, and whether it sees this working directory.
+    """
+    from stargen.config import load_settings
+
+    found = asyncio.run(_check_all(load_settings(config)))
+    if as_json:
+        show_json([_as_json(each) for each in found])
+    else:
+        show_table(
+            [
+                "node",
+                "pool",
+                "state",
+                "stargen",
+                "python",
+                ">cores",
+                ">GiB",
+                ">GPUs",
+                ">scratch GiB",
+            ],
+            [_as_row(each) for each in found],
+        )
+        for each in found:
+            for problem in each.problems:
+                typer.secho(f"{each.name}: {problem}", fg="red")
+    if any(each.problems for each in found):
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_(campaign: Campaign = None, as_json: AsJson = False) -> None:
+    """The nodes of a running campaign: state, tasks, what was wrong last."""
+    nodes: list[dict[str, Any]] = _master_of(campaign)[1]["nodes"]
+    if as_json:
+        show_json(nodes)
+        return
+    show_table(
+        ["node", "pool", "state", ">running"],
+        [[each["name"], each["pool"], each["state"], str(each["running"])] for each in nodes],
+    )
+
+
+@app.command()
+def drain(node: Node, campaign: Campaign = None) -> None:
+    """Send a node no more tasks; what runs there goes on."""
+    _ask("drain", node, campaign)
+
+
+@app.command()
+def undrain(node: Node, campaign: Campaign = None) -> None:
+    """Send a drained node tasks again."""
+    _ask("undrain", node, campaign)
+
+
+@app.command()
+def trust(
+    hosts: Annotated[list[str], typer.Argument(metavar="HOST...", help="Hosts, with ranges.")],
+    config: ConfigFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Show the host keys of hosts, and store them among the known ones.
+
+    Compare the fingerprints with those that your site publishes: whoever answers now is trusted
+    from here on.
+    """
+    from stargen.config import load_settings
+    from stargen.hosts import expand
+    from stargen.transport.hostkeys import host_key, remember
+
+    settings = load_settings(config)
+    for host in [name for pattern in hosts for name in expand(pattern)]:
+        key = host_key(host, _pool_of(host, settings).ssh)
+        typer.echo(f"{host}: {key.algorithm} {key.fingerprint}")
+        if key.known:
+            typer.echo("  known already")
+        elif yes or typer.confirm("  trust it?"):
+            remember(key)
+            typer.echo(f"  stored in {key.file}")
+
+
+def _pool_of(host: str, settings: Settings) -> Pool:
+    from stargen.config import Pool
+
+    pools = [pool for pool in settings.pool.values() if host in pool.names]
+    return pools[0] if pools else Pool()
+
+
+async def _check_all(settings: Settings) -> list[Checked]:
+    from stargen.calculators.registry import Registry
+
+    registry = Registry.installed()
+    gate = asyncio.Semaphore(_AT_ONCE)
+    token = Path.cwd() / f".stargen-check-{secrets.token_hex(8)}"
+    token.touch()
+    try:
+        launchers = {
+            name: registry.load("launchers", pool.launcher)()
+            for name, pool in settings.pool.items()
+        }
+        asked = [
+            _check(host, name, pool, launchers[name], token, gate)
+            for name, pool in settings.pool.items()
+            for host in pool.names or [""]
+        ]
+        return await asyncio.gather(*asked)
+    finally:
+        with suppress(FileNotFoundError):
+            token.unlink()
+
+
+async def _check(
+    host: str, pool: str, settings: Pool, launcher: Launcher, token: Path, gate: asyncio.Semaphore
+) -> Checked:
+    from stargen.launchers.report import hindrances, report_here
+
+    name = host or pool
+    async with gate:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                there = await launcher.report(host, settings, token)
+        except TimeoutError:
+            return Checked(name, pool, None, [f"no answer in {_PATIENCE_S:g} s"])
+        except NodeError as error:
+            return Checked(name, pool, None, [error.problem])
+    return Checked(name, pool, there, hindrances(there, report_here(settings, token), settings))
+
+
+def _as_row(each: Checked) -> Sequence[str]:
+    state = "bad" if each.problems else "good"
+    report = each.report
+    if report is None:
+        return [each.name, each.pool, state, *[""] * (len(_HEADINGS) - 3)]
+    return [
+        each.name,
+        each.pool,
+        state,
+        report.version,
+        report.python,
+        str(report.cores),
+        f"{report.memory_gib:g}",
+        f"{report.gpus:g}",
+        f"{report.scratch_gib:g}",
+    ]
+
+
+def _as_json(each: Checked) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    report = each.report and asdict(each.report)
+    return {"node": each.name, "pool": each.pool, "report": report, "problems": each.problems}
+
+
+def _master_of(campaign: str | None) -> tuple[Path, dict[str, Any]]:
+    from stargen.master.control import ControlClient, NoMaster
+
+    folder = find_folder(campaign)
+    try:
+        with ControlClient.of(folder.root) as master:
+            return folder.root, master.status()
+    except NoMaster as error:
+        raise UserError(error.problem, hint="nodes belong to a campaign that runs") from error
+
+
+def _ask(action: str, node: str, campaign: str | None) -> None:
+    from stargen.master.control import ControlClient
+
+    root, picture = _master_of(campaign)
+    names = [each["name"] for each in picture["nodes"]]
+    if node not in names:
+        raise UserError(f"there is no node {node}", hint=f"there are: {', '.join(names)}")
+    with ControlClient.of(root) as master:
+        master.ask(action, node)
+    typer.echo(f"asked to {action} {node}")

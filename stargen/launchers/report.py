@@ -1,0 +1,98 @@
+"""What a node is like, as it sees itself; and what of that would hinder a campaign."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stargen.calculators.registry import GROUPS, Registry
+from stargen.config import Pool, node_resources
+from stargen.machine import this_machine
+from stargen.version import __version__
+
+SKEW_S = 5.0
+"""Clocks further apart than this make the times in logs misleading."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport:
+    """What a node says of itself.
+
+    Parameters
+    ----------
+    wall_s : its clock, seconds of UNIX time
+    scratch : where folders of tasks will lie; empty if nothing can be written there
+    shared : whether it sees the file that the master has just written
+    plugins : {distribution: version} of what brings calculators there
+    """
+
+    host: str
+    python: str
+    version: str
+    wall_s: float
+    cores: int
+    memory_gib: float
+    gpus: float
+    scratch_gib: float
+    scratch: str
+    shared: bool
+    plugins: Mapping[str, str]
+
+
+def report_here(settings: Pool, token: Path) -> NodeReport:
+    """The report of this machine; `token` is what the master wrote into a folder to be shared."""
+    scratch = Path(settings.scratch or tempfile.gettempdir())
+    writable = scratch.is_dir() and os.access(scratch, os.W_OK)
+    has = node_resources(settings.limits, this_machine(scratch if writable else None))
+    listed = [each for group in GROUPS for each in Registry.installed().listing(group)]
+    return NodeReport(
+        host=socket.gethostname(),
+        python=platform.python_version(),
+        version=__version__,
+        wall_s=time.time(),
+        cores=has.cores,
+        memory_gib=has.memory_gib,
+        gpus=has.gpus,
+        scratch_gib=has.scratch_gib,
+        scratch=str(scratch) if writable else "",
+        shared=token.is_file(),
+        plugins={each.distribution: each.version for each in listed},
+    )
+
+
+def hindrances(there: NodeReport, here: NodeReport, settings: Pool) -> list[str]:
+    """What is wrong with a node, seen from the master, in words; nothing if all is well."""
+    found: list[str] = []
+    if there.version != here.version:
+        found.append(f"it has Star-gen {there.version}, this machine {here.version}")
+    lacking = sorted(here.plugins.keys() - there.plugins.keys())
+    if lacking:
+        found.append(f"not installed there: {', '.join(lacking)}")
+    found += [
+        f"{name} is {there.plugins[name]} there and {version} here"
+        for name, version in sorted(here.plugins.items())
+        if there.plugins.get(name, version) != version and name != "stargen"
+    ]
+    skew_s = there.wall_s - here.wall_s
+    if abs(skew_s) > SKEW_S:
+        found.append(f"its clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}")
+    if not there.scratch:
+        place = settings.scratch or "the folder for temporary files"
+        found.append(f"{place} is no folder that can be written to")
+    if not there.shared and settings.folder is None:
+        found.append(
+            "it does not see this working directory; set `folder` of its pool to a place of its own"
+        )
+    return found
+
+
+def interpreter(settings: Pool) -> str:
+    """The Python that runs agents of a pool."""
+    return settings.interpreter or sys.executable
