@@ -37,6 +37,7 @@ from stargen.scheduling.invariants import check_invariants
 from stargen.scheduling.plan import JobPlan, Plan
 from stargen.scheduling.scheduler import Scheduler
 from stargen.scheduling.state import CampaignState
+from tests.simulation.reading import stream_of
 
 RETRIES = Retries()
 ONE_CORE = Resources()
@@ -288,30 +289,8 @@ class Cluster:
 
     def out(self, name: str) -> list[str]:
         """Candidate ids of a job's stream, read from the records alone."""
-        return stream_names(self, self.plan.job(name).index)
-
-
-def stream_names(cluster: Cluster, index: int) -> list[str]:
-    """A stream's candidates by an independent reading of the log."""
-    streams: dict[int, list[int]] = {}
-    for body in cluster.log:
-        record = records.decode(body)
-        if isinstance(record, records.TasksFinished):
-            for row in record.rows:
-                place = row.offset
-                for size in row.sizes:
-                    streams.setdefault(record.job, []).append(place)
-                    place += size
-        elif isinstance(record, records.Routed) and cluster.plan.jobs[record.job].is_select:
-            up = streams[cluster.plan.jobs[record.job].inputs[record.input]]
-            for i, lane in enumerate(record.lanes):
-                if lane >= 0:
-                    streams.setdefault(record.job, []).append(up[record.lo + i])
-        elif isinstance(record, records.Selected):
-            for row in record.rows:
-                up = streams[cluster.plan.jobs[record.job].inputs[row.input]]
-                streams.setdefault(record.job, []).append(up[row.position])
-    return [name_of(cluster.disk[place]) for place in streams.get(index, [])]
+        places = stream_of(self.log, self.plan, self.plan.job(name).index)
+        return [name_of(self.disk[place]) for place in places]
 
 
 def digest(scheduler: Scheduler) -> bytes:
