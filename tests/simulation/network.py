@@ -10,36 +10,15 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 
 from stargen import records
 from stargen.config import Pool
-from stargen.executing.buffer import Line, TaskBuffer
-from stargen.executing.capacity import Capacity, Grant, Topology
 from stargen.launchers.base import NodeSpec
 from stargen.master.arrivals import Arrivals
 from stargen.master.nodes import NodeKeeper, Nodes, _attached
-from stargen.messages import (
-    AckResults,
-    Attach,
-    AttemptRef,
-    CancelTasks,
-    DefineJob,
-    GaveBack,
-    Inventory,
-    RunTasks,
-    Settle,
-    TakeBack,
-    TaskDone,
-    TaskFault,
-    TaskOrder,
-    TasksDone,
-    TasksFailed,
-    decode,
-    encode,
-)
-from stargen.model import Location, Resources, Shape
+from stargen.messages import Attach, DefineJob, Inventory, decode, encode
+from stargen.model import Location
 from stargen.scheduling.events import (
     DiskStateChanged,
     EndCampaign,
@@ -49,206 +28,11 @@ from stargen.scheduling.events import (
     Ticked,
 )
 from stargen.scheduling.invariants import check_invariants
-from stargen.scheduling.nodelist import resources_form, resources_from
 from stargen.scheduling.plan import Plan
 from stargen.scheduling.scheduler import Scheduler
-from stargen.transport.greeting import Doorman, Identity
-from stargen.transport.session import Limits, Session
-from tests.simulation.cluster import entry, name_of
-
-MASTER = Identity("master", "c", "m")
-LIMITS = Limits(heartbeat_s=0.0, part=400, window=6000)
-LATE_S = 0.2
-"""Mean time that bytes are under way."""
-
-Work = Callable[[str, list[str], list[str]], list[str] | None]
-"""(job, candidate ids, kept ids) -> ids that come out; None: this attempt fails."""
-
-
-class Wire:
-    """Bytes under way in both directions: in order, in pieces, late; lost if it is cut."""
-
-    def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
-        self._flying: dict[str, deque[tuple[float, bytes]]] = {"agent": deque(), "master": deque()}
-
-    def put(self, to: str, data: bytes, now: float) -> None:
-        flying = self._flying[to]
-        while data:
-            size = self._chance.randint(1, 600)
-            earliest = flying[-1][0] if flying else now
-            arrives = max(earliest, now + self._chance.expovariate(1 / LATE_S))
-            flying.append((arrives, data[:size]))
-            data = data[size:]
-
-    def take(self, to: str, now: float) -> list[bytes]:
-        flying = self._flying[to]
-        came: list[bytes] = []
-        while flying and flying[0][0] <= now:
-            came.append(flying.popleft()[1])
-        return came
-
-
-class Connection:
-    """Two sessions and the wire between them; a new one begins with `Attach`."""
-
-    def __init__(self, chance: random.Random, agent: Agent) -> None:
-        self._chance = chance
-        me = self._me = Identity("agent", "c", agent.name)
-        name = chance.randbytes(8)
-        self.master = Session(
-            MASTER, expects="agent", session_id=name, peer=agent.name, limits=LIMITS
-        )
-        self.agent = Session(me, expects="master", session_id=name, peer="m", limits=LIMITS)
-        self._connect()
-
-    def _connect(self) -> None:
-        self._wire = Wire(self._chance)
-        self._doorman: Doorman | None = Doorman(self._me, "master")
-        self.master.greet(0.0)
-
-    def cut_and_mend(self) -> None:
-        """The stream breaks; both sides go on over another one."""
-        self.master.cut()
-        self.agent.cut()
-        self._connect()
-
-    def move(self, now: float) -> tuple[list[bytes], list[bytes]]:
-        """Carry bytes; the messages that came to the agent, and to the master."""
-        self._wire.put("agent", self.master.take(now), now)
-        if self._doorman is None:
-            self._wire.put("master", self.agent.take(now), now)
-        to_agent: list[bytes] = []
-        for data in self._wire.take("agent", now):
-            if self._doorman is None:
-                to_agent += self.agent.receive(data, now)
-            elif (hello := self._doorman.feed(data)) is not None:
-                self.agent.welcome(hello, self._doorman.reader, now)
-                self._doorman = None
-        to_master: list[bytes] = []
-        for data in self._wire.take("master", now):
-            to_master += self.master.receive(data, now)
-        return to_agent, to_master
-
-
-class Agent:
-    """One node: the production buffer, and tasks that take as long as chance will."""
-
-    def __init__(self, name: str, cores: int, work: Work, chance: random.Random) -> None:
-        self.name = name
-        self.incarnation = 0
-        self.executions = 0
-        self.let_go: set[tuple[int, int]] = set()
-        """Tasks whose results it keeps no longer, for the master said that they are safe."""
-        self._resources = Resources(cores=cores)
-        self._work = work
-        self._chance = chance
-        self._spool: dict[AttemptRef, TaskDone | TaskFault] = {}
-        self.die()
-
-    def die(self) -> None:
-        """The process ends; its successor finds the spool on the disk."""
-        topology = Topology((tuple(range(self._resources.cores)),))
-        self._buffer = TaskBuffer(Capacity(self._resources, topology))
-        self._running: dict[AttemptRef, tuple[float, TaskOrder, Line, Grant]] = {}
-        self._jobs: dict[int, DefineJob] = {}
-        self._defined: set[int] = set()
-        self._said: list[object] = []
-        self._attached = False
-        self._epoch = 0
-        self.incarnation += 1
-
-    def hang_up(self) -> None:
-        self._attached = False
-        self._said.clear()
-
-    def says(self) -> list[object]:
-        said, self._said = self._said, []
-        return said
-
-    def hear(self, message: object) -> None:
-        match message:
-            case Attach():
-                self._attached, self._epoch = True, message.epoch
-                self._defined.clear()
-                self._said.append(self._inventory())
-            case Settle():
-                self._cancel(message.cancel)
-                known = {*message.keep, *message.cancel, *message.deliver}
-                self._cancel([ref for ref in self._in_hand() if ref not in known])
-                self._deliver([ref for ref in message.deliver if ref in self._spool])
-            case DefineJob():
-                self._jobs[message.job] = message
-                self._defined.add(message.job)
-            case RunTasks():
-                assert message.job in self._defined, "tasks of a job that nobody defined"
-                request = resources_from(message.resources)
-                self._buffer.accept(
-                    message.job, request, message.priority, self._epoch, message.tasks
-                )
-            case AckResults():
-                for ref in message.attempts:
-                    if isinstance(self._spool.pop(ref, None), TaskDone):
-                        self.let_go.add((ref.job, ref.ordinal))
-            case CancelTasks():
-                self._said.append(GaveBack(self._cancel(message.attempts), message.reason))
-            case TakeBack():
-                back = self._buffer.give_back(message.job, message.count)
-                self._said.append(GaveBack(back, "asked"))
-            case _:
-                raise AssertionError(f"an agent is told {message}")
-
-    def work(self, now: float) -> None:
-        """Begin what fits, and end what is due."""
-        while (line := self._buffer.next(now)) is not None:
-            (waiting,) = self._buffer.draw(line, 1)
-            grant = self._buffer.grant(line)
-            ends_at = now + self._chance.expovariate(2.0)
-            self._running[line.ref(waiting)] = (ends_at, waiting.order, line, grant)
-        ended = [ref for ref, (ends_at, *_) in self._running.items() if ends_at <= now]
-        for ref in ended:
-            _, order, line, grant = self._running.pop(ref)
-            self._buffer.finish(line, grant)
-            self._spool[ref] = self._result(ref, order)
-        if self._attached:
-            self._deliver(ended)
-
-    def _result(self, ref: AttemptRef, order: TaskOrder) -> TaskDone | TaskFault:
-        job = self._jobs[ref.job]
-        names = [name_of(data) for data in order.entries]
-        if job.shape == Shape.SOURCE.value:
-            names = [f"{job.name}/{n}" for n in range(order.lo, order.hi)]
-        self.executions += 1
-        out = self._work(job.name, names, [name_of(data) for data in order.kept])
-        if out is None:
-            return TaskFault(*ref, "calculation", "boom", "it broke")
-        return TaskDone(ref.ordinal, ref.epoch, ref.n, 0.5, [entry(name) for name in out])
-
-    def _deliver(self, refs: list[AttemptRef]) -> None:
-        for ref in refs:
-            result = self._spool[ref]
-            done = isinstance(result, TaskDone)
-            self._said.append(TasksDone(ref.job, [result]) if done else TasksFailed([result]))
-
-    def _in_hand(self) -> list[AttemptRef]:
-        return [*self._running, *self._buffer.refs()]
-
-    def _cancel(self, refs: list[AttemptRef]) -> list[AttemptRef]:
-        gone = self._buffer.remove(refs)
-        for ref in refs:
-            if ref in self._running:
-                _, _, line, grant = self._running.pop(ref)
-                self._buffer.finish(line, grant)
-                gone.append(ref)
-            self._spool.pop(ref, None)
-        return gone
-
-    def _inventory(self) -> Inventory:
-        form = resources_form(self._resources)
-        running, spooled = self._in_hand(), list(self._spool)
-        return Inventory(
-            "c", self.name, self.incarnation, "boot", "host", 0, form, running, spooled
-        )
+from stargen.transport.session import Session
+from tests.simulation.agents import Agent, Work
+from tests.simulation.wires import LIMITS, MASTER, Connection
 
 
 class Disk:
@@ -389,7 +173,7 @@ class Network:
 
     def connect(self, name: str) -> None:
         """The master reaches the agent, and a new session begins."""
-        self.connections[name] = Connection(self.chance, self.agents[name])
+        self.connections[name] = Connection(self.chance, name)
         epoch = self.scheduler.state.epoch
         self.connections[name].master.send(encode(Attach("c", epoch, "host:1", 60.0)))
 
