@@ -74,6 +74,8 @@ def _property(field: Field[Any], hint: Any, described: Mapping[str, str]) -> Sch
     default = field.default
     if default is not MISSING and default is not None and not is_dataclass(default):
         schema["default"] = plain(default)
+    elif field.default_factory is not MISSING and field.default_factory() == {}:
+        schema["default"] = {}
     return schema
 
 

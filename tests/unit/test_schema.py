@@ -82,7 +82,11 @@ def test_a_table_is_described():
     assert properties["colour"] == {"enum": ["red"], "default": "red"}
     assert properties["pair"]["items"] == [{"type": "integer"}, {"type": "string"}]
     assert properties["many"]["items"]["required"] == ["one"]
-    assert properties["table"] == {"type": "object", "additionalProperties": {"type": "boolean"}}
+    assert properties["table"] == {
+        "type": "object",
+        "additionalProperties": {"type": "boolean"},
+        "default": {},
+    }
     assert properties["path"] == {"type": "string", "default": "x"}
     assert properties["some"] == {}
     jsonschema.Draft7Validator.check_schema(schema)
