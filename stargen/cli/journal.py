@@ -65,7 +65,7 @@ def show(
 
 def _show_report(report: Report, folder: Path) -> None:
     show_table(
-        ["segment", ">records", ">payloads", ">payload bytes", ">bytes", ">epoch", "written by"],
+        ["segment", ">records", ">payloads", ">payload bytes", ">bytes", ">epoch", "version"],
         [
             [
                 segment.name,
