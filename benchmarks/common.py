@@ -230,6 +230,11 @@ def median(values: Any) -> float:
     return statistics.median(list(values))
 
 
+def spread(values: list[float]) -> list[float]:
+    """Median, least, most."""
+    return [median(values), min(values), max(values)]
+
+
 def verdict(name: str, value: float, least: float | None = None, most: float | None = None) -> bool:
     """Print a figure beside its budget; True if it keeps it."""
     kept = (least is None or value >= least) and (most is None or value <= most)
@@ -239,8 +244,11 @@ def verdict(name: str, value: float, least: float | None = None, most: float | N
 
 
 def save(name: str, results: Any) -> None:
-    """Write results, and on what they were measured, to results/NAME.json."""
-    file = HERE / "results" / f"{name}.json"
+    """Write results, and on what they were measured, to results/NAME.json.
+
+    STARGEN_BENCH_RESULTS names another folder for them.
+    """
+    file = Path(os.environ.get("STARGEN_BENCH_RESULTS", HERE / "results")) / f"{name}.json"
     file.parent.mkdir(exist_ok=True)
     on = {
         "python": platform.python_version(),
@@ -248,11 +256,11 @@ def save(name: str, results: Any) -> None:
         "cores": os.cpu_count(),
         "load": os.getloadavg(),
         "commit": _commit(),
-        "sync_ms": sync_ms(HERE / "results"),
+        "sync_ms": sync_ms(file.parent),
     }
     plain = {"measured_on": on, "results": results}
     file.write_text(json.dumps(plain, indent=1, default=_plain) + "\n")
-    print(f"written to {file.relative_to(ROOT)}")
+    print(f"written to {file}")
 
 
 def sync_ms(folder: Path) -> float:

@@ -4,7 +4,7 @@ A real agent process with real workers on two cores; at the other end of its UNI
 that only counts and acknowledges. Measured: no-op tasks a second (one candidate a task), the
 latency of one task after another, and `true` by exec.run beside two threads that each call
 subprocess.call(["true"]), in turns. Every result is decoded and checked at the end. `--quick` takes
-a tenth of the tasks.
+a fiftieth of the tasks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from common import median, save, scratch, table, verdict
+from common import median, save, scratch, spread, table, verdict
 
 from stargen.crystal import Candidate, Crystal, decode_entry, encode_entry
 from stargen.errors import LinkLost
@@ -189,8 +189,8 @@ async def measure(folder: Path, agent: psutil.Process, scale: int, repeats: int)
         found["bare"].append(await asyncio.to_thread(bare_loop, 5_000 // scale))
     found["true_long"] = [await driver.tasks(TRUE, 20_000 // scale)]
     found["bare_long"] = [await asyncio.to_thread(bare_loop, 5_000 // scale)]
-    found["chain_ms"] = await driver.chain(NOOP, 500)
-    found["chain_true_ms"] = await driver.chain(TRUE, 200)
+    found["chain_ms"] = await driver.chain(NOOP, 500 // scale)
+    found["chain_true_ms"] = await driver.chain(TRUE, 200 // scale)
     found["agent_rss_mib"] = [agent.memory_info().rss / 2**20]
     driver.verify()
     link.send(encode(Shutdown("bench over")))
@@ -206,12 +206,12 @@ def main() -> None:
     with scratch() as folder:
         process = start_agent(folder)
         agent = psutil.Process(process.pid)
-        scale = 10 if options.quick else 1
+        scale = 50 if options.quick else 1
         found = asyncio.run(measure(folder, agent, scale, options.repeats))
         process.wait(30)
     ratios = [mine / bare for mine, bare in zip(found["true"], found["bare"], strict=True)]
     rows = [
-        [name, median(values), min(values), max(values)]
+        [name, *spread(values)]
         for name, values in (
             ("no-op tasks/s", found["noop"]),
             ("node's CPU, us a task", found["noop_cpu_us"]),
