@@ -17,6 +17,7 @@ from support.markdown import ROOT
 
 from stargen.calculators.contract import CalculatorInfo, Context
 from stargen.cli.main import build
+from stargen.expressions import parse
 
 REFERENCE = ROOT / "docs" / "reference"
 
@@ -137,3 +138,16 @@ def test_every_member_of_the_context_is_told():
     assert [name for name in members if not re.search(rf"`{name}\b", text)] == []
     told = re.findall(r"`(\w+)[^`]*`", "\n".join(re.findall(r"^\| (.*?) \|", text, re.MULTILINE)))
     assert [name for name in told if name not in members] == []
+
+
+# --- the filter language --------------------------------------------------------------------------
+
+
+def test_every_form_of_a_filter_is_one():
+    text = (ROOT / "docs" / "how-to" / "write-filters.md").read_text()
+    table = text.partition("## Forms\n")[2].partition("\n## ")[0]
+    forms = [line.split("|")[2] for line in table.splitlines()[3:] if line.startswith("|")]
+    examples = [example for cell in forms for example in re.findall(r"`([^`]+)`", cell)]
+    assert len(examples) > 12
+    for example in examples:
+        parse(example)
