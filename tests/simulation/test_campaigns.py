@@ -4,7 +4,7 @@ import pytest
 
 from stargen.codec import unpack
 from stargen.model import Resources, Retries, SelectSpec, Shape, StopSpec
-from stargen.scheduling.events import Ticked
+from stargen.scheduling.events import Asked, Ticked
 from tests.simulation.cluster import Cluster, digest, job, plan
 
 same = lambda names, kept: names  # noqa: E731
@@ -166,8 +166,6 @@ def test_a_job_whose_candidates_all_fail_is_held_and_goes_on_when_released():
     assert 10 <= failed < 30, "it does not burn through the campaign"
     broken[0] = False
     c.restart_master()
-    from stargen.scheduling.events import Asked
-
     for agent in c.agents.values():
         c.attach(agent)
     c.ended = None
@@ -195,12 +193,22 @@ def test_quarantined_candidates_can_be_tried_again_after_the_end():
     c.restart_master()
     for agent in c.agents.values():
         c.attach(agent)
-    from stargen.scheduling.events import Asked
-
     c.event(Asked(c.now, "retry", "", "test"))
     c.ended = None
     assert c.run().state == "done"
     assert sorted(c.out("b")) == sorted(f"make/{i}" for i in range(30))
+
+
+def test_to_hold_all_jobs_is_to_hold_those_that_are_not_done():
+    p = plan(
+        job("make", shape=Shape.SOURCE, total=30),
+        job("a", "make", resources=Resources(cores=4)),
+    )
+    c = Cluster(p, {"make": same, "a": same}, [("n1", 2)])
+    while c.scheduler.state.jobs[0].closed is None:
+        c.finish_one(c.agents["n1"])
+    c.event(Asked(c.now, "hold", "", "ada"))
+    assert [each.held for each in c.scheduler.state.jobs] == [None, "by ada"]
 
 
 def test_it_stops_when_enough_are_kept_and_says_when_that_cannot_be():
