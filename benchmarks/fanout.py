@@ -3,7 +3,8 @@
 Each agent is reached by a login of its own to an sshd that the benchmark starts, so that the master
 pays for as many handshakes, connections and channels as on a cluster. Agents and sshd share this
 machine's cores with the master: wall times are upper bounds, the master's CPU and memory are its
-own. A campaign that ends before all agents have joined says how many had. Needs root and an sshd (Debian: openssh-server).
+own. A campaign that ends before all agents have joined says how many had. Needs root and an sshd
+(Debian: openssh-server).
 """
 
 from __future__ import annotations
