@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sqlite3
 import subprocess
 import time
@@ -85,38 +84,6 @@ def test_a_second_master_is_refused_and_told_who_has_the_campaign(desk: Desk) ->
     text, _ = first.communicate(timeout=60)
     assert first.returncode == 0, text
     assert len(check(desk).epochs) == 1
-
-
-def test_down_leaves_a_campaign_that_goes_on_later(desk: Desk) -> None:
-    desk.write("campaign.toml", SLOW)
-    first = desk.start("up", "campaign.toml")
-    wait_for_master(desk)
-    code, said = desk.stargen("down")
-    assert code == 0, said
-    text, _ = first.communicate(timeout=60)
-    assert first.returncode == 1, text
-    assert not desk.wait_until_gone()
-    code, said = desk.stargen("up", "campaign.toml")
-    assert code == 0, said
-    assert len(check(desk).epochs) == 2
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_an_interrupt_ends_everything_and_loses_nothing(desk: Desk, times: int) -> None:
-    desk.write("campaign.toml", SLOW)
-    first = desk.start("up", "campaign.toml")
-    wait_for_master(desk)
-    assert wait_for(lambda: len(desk.workers()) == 2, 20.0)
-    for _ in range(times):
-        first.send_signal(signal.SIGINT)
-        time.sleep(0.1)
-    text, _ = first.communicate(timeout=60)
-    assert first.returncode == 1, text
-    assert "stargen up" in text, "it does not say how to go on"
-    assert not desk.wait_until_gone()
-    code, said = desk.stargen("up", "campaign.toml")
-    assert code == 0, said
-    check(desk)
 
 
 def test_an_agent_that_no_master_asks_for_ends_with_its_lease(desk: Desk) -> None:

@@ -95,6 +95,7 @@ class Books:
         self.late = 0
         self._entries = EntryFiles(journal)
         self._names: dict[Location, str] = {}
+        self._reopened = set[int]()
         for position, record in self.told(journal):
             self.position = position
             take = getattr(self, f"_on_{type(record).__name__}", None)
@@ -206,8 +207,22 @@ class Books:
         self.jobs[r.job].source_end = r.ordinal
 
     def _on_JobClosed(self, r: records.JobClosed) -> None:
-        assert self.jobs[r.job].closed is None, f"{self.jobs[r.job].name} was closed twice"
-        self.jobs[r.job].closed = r.how
+        job = self.jobs[r.job]
+        assert job.closed is None or r.job in self._reopened, f"{job.name} was closed twice"
+        self._reopened.discard(r.job)
+        job.closed = r.how
+
+    def _on_QuarantineReopened(self, r: records.QuarantineReopened) -> None:
+        """The job closes once more, and what lies behind it may."""
+        job = self.jobs[r.job]
+        assert job.closed is None or job.quarantined, f"{job.name} was opened for nothing"
+        job.closed = None
+        job.quarantined.clear()
+        job.reasons.clear()
+        self._reopened.add(r.job)
+        for index, other in enumerate(self.jobs):  # upstream jobs come first
+            if self._reopened.intersection(other.inputs):
+                self._reopened.add(index)
 
     def _on_LateResults(self, r: records.LateResults) -> None:
         self.late += r.count

@@ -156,10 +156,10 @@ class Desk(Marked):
         path.write_text(text)
         return path
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, module: str = "stargen.cli") -> subprocess.Popen[str]:
         """`stargen WORDS` in the background; output and errors through one pipe."""
         return subprocess.Popen(
-            [sys.executable, "-m", "stargen.cli", *words],
+            [sys.executable, "-m", module, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -169,9 +169,11 @@ class Desk(Marked):
             start_new_session=True,
         )
 
-    def stargen(self, *words: str, timeout_s: float = 60.0) -> tuple[int, str]:
+    def stargen(
+        self, *words: str, timeout_s: float = 60.0, module: str = "stargen.cli"
+    ) -> tuple[int, str]:
         """`stargen WORDS`: its exit code, and all that it printed."""
-        process = self.start(*words)
+        process = self.start(*words, module=module)
         try:
             text, _ = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
