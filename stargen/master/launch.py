@@ -22,8 +22,9 @@ from stargen.master.arrivals import Arrivals
 from stargen.master.control import SOCKET_NAME
 from stargen.master.definitions import Definitions, job_inputs
 from stargen.master.inbox import Inbox
+from stargen.master.keeper import NodeKeeper
 from stargen.master.kernel import Kernel
-from stargen.master.nodes import NodeKeeper, Nodes
+from stargen.master.nodes import Nodes
 from stargen.master.process import calm_collector, signals_to
 from stargen.master.restoring import Restored, Restoring
 from stargen.master.running import Outcome, RunningCampaign, Show

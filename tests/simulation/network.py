@@ -16,7 +16,8 @@ from stargen import records
 from stargen.config import Pool
 from stargen.launchers.base import NodeSpec
 from stargen.master.arrivals import Arrivals
-from stargen.master.nodes import NodeKeeper, Nodes, _attached
+from stargen.master.keeper import NodeKeeper, attached
+from stargen.master.nodes import Nodes
 from stargen.messages import Attach, DefineJob, Inventory, decode, encode
 from stargen.model import Location
 from stargen.scheduling.events import (
@@ -164,7 +165,7 @@ class Network:
         if isinstance(message, Inventory):
             keeper._link, keeper._settled = Outgoing(self.connections[name].master), False
             keeper._defined.clear()
-            self.event(_attached(keeper.spec, message, self.now))
+            self.event(attached(keeper.spec, message, self.now))
             return
         self._arrivals.check(message)
         self.event(self._arrivals.event(self.now, name, message))

@@ -13,7 +13,8 @@ from stargen.errors import NodeError, RemoteProtocolError
 from stargen.launchers.base import NodeSpec
 from stargen.master.arrivals import Arrivals
 from stargen.master.inbox import Inbox
-from stargen.master.nodes import NodeKeeper, Nodes
+from stargen.master.keeper import NodeKeeper
+from stargen.master.nodes import Nodes
 from stargen.messages import (
     Attach,
     AttemptRef,
@@ -196,7 +197,7 @@ def test_kill_points_stand_on_both_sides_of_an_acknowledgement(tmp_path):
 
 
 def test_a_problem_is_told_once_and_hope_is_lost_after_some_tries(tmp_path, monkeypatch):
-    monkeypatch.setattr("stargen.master.nodes._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("stargen.master.keeper._FIRST_PAUSE_S", 0.001)
     bench = Bench(tmp_path, FakeAgent("one"))
 
     async def refuse(spec):

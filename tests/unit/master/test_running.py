@@ -270,7 +270,7 @@ def test_a_changed_campaign_file_is_taken_over_or_refused(tmp_path):
 
 
 def test_no_node_at_all_is_an_error_with_its_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("stargen.master.nodes._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("stargen.master.keeper._FIRST_PAUSE_S", 0.01)
     bench = Bench(tmp_path, FakeAgent("one", work))
 
     async def refuse(node):
