@@ -1,0 +1,1 @@
+"""Crysformer: properties of crystals by equivariant graph attention, with uncertainty."""
