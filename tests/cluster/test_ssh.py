@@ -36,7 +36,7 @@ def undisturbed(base: Path, site: Site) -> Books:
 
 
 def agents_of(hosts: Hosts) -> set[int]:
-    """The agents on all hosts; a process that has just forked looks like its parent for a moment."""
+    """The agents on all hosts; a process that was just forked looks like its parent for a while."""
 
     def now() -> set[int]:
         running = {pid: line for host in hosts.hosts for pid, line in host.processes().items()}
