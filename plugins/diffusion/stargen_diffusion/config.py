@@ -31,7 +31,8 @@ class NetConfig:
     types : one-hot vectors with noise (the paper), hidden with a probability, or always known (CSP)
     known_below : masked types are all known below this part of T
     mean_free : targets and scores of the coordinates sum to zero in each crystal
-    counts : the network is told how many atoms there are
+    counts : the network is told how many atoms there are, and which part of them is of each type;
+        a mean over neighbours tells neither exactly
     edge_layers : 2 as in the paper; 1 applies the second linear map after the mean over neighbours
     """
 

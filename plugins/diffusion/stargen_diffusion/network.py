@@ -66,8 +66,11 @@ class Network(nn.Module):
             self.types: nn.Module = nn.Linear(N_TYPES, h)
         else:
             self.types = nn.Embedding(N_TYPES + 1, h)
-        told = TIME_FEATURES + COUNT_FEATURES * config.counts
+        told = TIME_FEATURES + (COUNT_FEATURES + h) * config.counts
         self.mix = nn.Linear(h + told, h)
+        if config.counts:
+            kinds = N_TYPES + (config.types != "onehot")
+            self.composition = nn.Sequential(nn.Linear(kinds, h), nn.SiLU())
         self.layers = nn.ModuleList(Layer(config, self.numbers) for _ in range(config.layers))
         self.norm = nn.LayerNorm(h)
         self.score_head = nn.Linear(h, 3, bias=False)
@@ -85,8 +88,8 @@ class Network(nn.Module):
         told = sinusoids(noisy.t, TIME_FEATURES)
         n = noisy.coords.shape[1]
         if self.config.counts:
-            count = sinusoids(noisy.t.new_full((1,), n), COUNT_FEATURES)
-            told = torch.cat([told, count.expand(len(told), -1)], 1)
+            count = sinusoids(noisy.t.new_full((1,), n), COUNT_FEATURES).expand(len(told), -1)
+            told = torch.cat([told, count, self.composition(shares(noisy.types))], 1)
         h = self.config.hidden
         of_types, of_told = self.mix.weight[:, :h], self.mix.weight[:, h:]
         context = functional.linear(told, of_told, self.mix.bias)
@@ -197,6 +200,15 @@ class Layer(nn.Module):
     def _step(self, x: Tensor, y: Tensor, collected: Tensor) -> Tensor:
         hidden = functional.silu(self.node_1(torch.cat([y, collected], -1)))
         return x + functional.silu(self.node_2(hidden))
+
+
+def shares(types: Tensor) -> Tensor:
+    """(B, kinds): the part of the atoms that is of each type, or hidden; the mean of noisy ones."""
+    if types.is_floating_point():
+        return types.mean(1)
+    found = types.new_zeros((len(types), N_TYPES + 1), dtype=torch.float32)
+    each = torch.full(types.shape, 1 / types.shape[1], device=types.device)
+    return found.scatter_add_(1, types, each)
 
 
 def sinusoids(values: Tensor, size: int) -> Tensor:

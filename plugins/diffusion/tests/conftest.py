@@ -6,7 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from stargen_diffusion.config import N_TYPES, NetConfig
+from stargen_diffusion.data import Statistics, cleaned
+from stargen_diffusion.model import Model, save_model
 from stargen_diffusion.network import Network, Noisy
+
+from stargen.calculators.conformance import sample_crystals
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +55,31 @@ def noisy():
         )
 
     return noisy
+
+
+@pytest.fixture
+def crystals():
+    """The kit's crystals in the cells that they are learnt in."""
+    return cleaned([*sample_crystals().values()], 20).crystals
+
+
+@pytest.fixture
+def model(network, crystals):
+    """A model whose network knows nothing; keywords change its configuration."""
+
+    def model(**changes):
+        net = network(**changes)
+        return Model(net, Statistics.of(crystals, net.config.lattice))
+
+    return model
+
+
+@pytest.fixture
+def weights(model, tmp_path):
+    """The name, relative to `tmp_path`, of a file with such a model."""
+
+    def weights(**changes):
+        save_model(tmp_path / "toy.npz", model(**changes))
+        return "toy.npz"
+
+    return weights

@@ -40,6 +40,11 @@ class PlainNetwork:
         told = [sinusoids(noisy.t, TIME_FEATURES)[crystal]]
         if self.config.counts:
             told.append(sinusoids(torch.full((batch * n,), n), COUNT_FEATURES))
+            types = noisy.types
+            if not types.is_floating_point():
+                types = functional.one_hot(types, N_TYPES + 1).float()
+            composition = functional.silu(self.linear("composition.0", types.mean(1)))
+            told.append(composition[crystal])
         x = self.linear("mix", torch.cat([x, *told], 1))
         cell = noisy.lattice.view(batch, 3, -1)
         polar = self.config.lattice == "polar"
