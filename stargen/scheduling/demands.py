@@ -90,9 +90,12 @@ def _shortfall(variant: Resources, nodes: Sequence[Resources]) -> str:
     best = {name: max((_amounts(n).get(name, 0.0) for n in nodes), default=0.0) for name in asked}
     lacking = {name: amount for name, amount in asked.items() if amount > best[name]}
     return ", ".join(
-        f"{amount:g} {name} (the most is {best[name]:g})"
+        f"{amount:g} {_WORDS.get(name, name)} (the most is {best[name]:g})"
         for name, amount in (lacking or asked).items()
     )
+
+
+_WORDS = {"memory_gib": "GiB of memory", "scratch_gib": "GiB of scratch", "io": "IO slots"}
 
 
 def _amounts(resources: Resources) -> dict[str, float]:

@@ -123,7 +123,12 @@ class _Organizer:
         except UserError as error:
             self.reader.note((*path, "use"), error.problem, error.hint)
             return False
-        params = self.reader.table(info.params, step.params, params_path, ignore=("use",))
+        ignore = ("use",)
+        if path == params_path and isinstance(step.params.get("params"), dict):
+            problem = "a step has its parameters beside `use`, without params = { ... }"
+            self.reader.note((*path, "params"), problem)
+            ignore = ("use", "params")
+        params = self.reader.table(info.params, step.params, params_path, ignore=ignore)
         if params is None:
             return False
         job.infos.append(info)
@@ -158,11 +163,6 @@ class _Organizer:
                 self.reader.note(path, problem, "external programs and calculators run apart")
         if job.shape is Shape.SOURCE and job.spec.inputs:
             self.reader.note((*job.path, "input"), f"{names[0]} is a source, it takes no input")
-        elif job.shape is not Shape.SOURCE and not job.spec.inputs:
-            what = (
-                f"{names[0]} works on candidates" if names else "a select chooses from candidates"
-            )
-            self.reader.note(job.path, f"{what}, but the job has no input", "add input = ...")
 
     # --- the graph --------------------------------------------------------------------------------
 
@@ -172,8 +172,8 @@ class _Organizer:
         for job in self.jobs.values():
             path = (*job.path, "input")
             if job.resolved and job.shape is not Shape.SOURCE and not job.spec.inputs:
-                what = job.infos[0].name if job.infos else "a select"
-                problem = f"{what} works on candidates, but the job has no input"
+                what = f"{job.infos[0].name} works on" if job.infos else "a select chooses from"
+                problem = f"{what} candidates, but the job has no input"
                 self.reader.note(job.path, problem, "add input = ...")
             for name in dict.fromkeys(job.spec.inputs):
                 if name not in known:
@@ -269,7 +269,11 @@ class _Organizer:
         info = job.infos[0]
         if info.shape is not Shape.SOURCE or info.total is None:
             return None
-        return self._ask(job.path, info, info.total, job.params[0])
+        total = self._ask(job.path, info, info.total, job.params[0])
+        if total is not None and total < 0:
+            path = self._step_paths(job, 0)[1]
+            self.reader.note(path, f"{info.name} would make {total} candidates")
+        return total
 
     def check_request(self, job: _Job, offers: Sequence[tuple[str, Resources]]) -> None:
         """Some node of the job's pool can give what a task needs."""

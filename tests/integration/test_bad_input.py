@@ -55,6 +55,42 @@ BAD = {
         GOOD + "resources = { cores = 100_000 }\n",
         ["campaign.toml:12", "100000 cores", "the most is"],
     ),
+    "more memory than there is": (
+        GOOD + "resources = { memory_gib = 90_000 }\n",
+        ["campaign.toml:12", "90000 GiB of memory", "the most is"],
+    ),
+    "a size with another unit": (
+        GOOD + 'resources = { memory_gib = "4 GB" }\n',
+        ["campaign.toml:12", "4 GB", "write memory_gib = 3.72"],
+    ),
+    "a time with another unit": (
+        GOOD + 'resources = { walltime_s = "2 h" }\n',
+        ["campaign.toml:12", "2 h", "write walltime_s = 7200"],
+    ),
+    "a unit that is left out": (
+        GOOD + "resources = { memory = 4 }\n",
+        ["campaign.toml:12", "did you mean memory_gib"],
+    ),
+    "fewer candidates than none": (
+        GOOD.replace("count = 20", "count = -3"),
+        ["campaign.toml:7", "would make -3 candidates"],
+    ),
+    "a step with a table of parameters": (
+        GOOD.replace(
+            'use = "echo.map"', '[[job.step]]\nuse = "echo.map"\nparams = { random = true }'
+        ),
+        ["campaign.toml:13", "beside `use`"],
+    ),
+    "a job without input": (
+        GOOD.replace('input = "make"\n', ""),
+        ["campaign.toml:8", "echo.map works on candidates, but the job has no input"],
+    ),
+    "two jobs of one name": (
+        GOOD + '[[job]]\nname = "pass"\ninput = "make"\nuse = "echo.map"\n',
+        ["campaign.toml:13", "the job in line 8 is called"],
+    ),
+    "what is no text": ("\udcff\udcfe[campaign]", ["campaign.toml", "not UTF-8 text"]),
+    "nothing": ("", ["campaign.toml", "the table [campaign] is missing", "there is no job"]),
     "a cycle": (
         GOOD.replace('input = "make"', 'input = "later"')
         + '[[job]]\nname = "later"\ninput = "pass"\nuse = "echo.map"\n',
@@ -93,6 +129,8 @@ def test_a_bad_campaign_file_is_refused_before_anything_starts(name: str, desk: 
     assert code == 2, said
     for word in words:
         assert word in said, said
+    said_once = [line.removeprefix("error: ") for line in said.splitlines() if "toml" in line]
+    assert len(set(said_once)) == len(said_once), said
     assert "Traceback" not in said
     assert not (desk.base / "campaigns").exists(), "something was begun"
 

@@ -153,7 +153,7 @@ class Desk(Marked):
 
     def write(self, name: str, text: str) -> Path:
         path = self.base / name
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
         return path
 
     def start(self, *words: str, module: str = "stargen.cli") -> subprocess.Popen[str]:

@@ -53,11 +53,15 @@ OFFERS = [
         ((Resources(custom=(("licence", 1.0),)),), "big", None),
         ((Resources(cores=9),), None, "no node of any pool can run it: it asks for 9 cores (the"),
         ((Resources(cores=8),), "small", "8 cores (the most is 2)"),
-        ((Resources(memory_gib=5.0),), None, "5 memory_gib (the most is 4)"),
+        ((Resources(memory_gib=5.0),), None, "5 GiB of memory (the most is 4)"),
         ((Resources(custom=(("arm", 1.0),)),), None, "1 arm (the most is 0)"),
         ((Resources(cores=9), Resources(gpus=2)), None, "; or 2 gpus (the most is 1)"),
         ((Resources(cores=1, nodes=3),), None, "3 nodes, and 2 can take part"),
-        ((Resources(cores=8, memory_gib=4.0),), None, "8 cores (the most is 8), 4 memory_gib (the"),
+        (
+            (Resources(cores=8, memory_gib=4.0),),
+            None,
+            "8 cores (the most is 8), 4 GiB of memory",
+        ),
     ],
 )
 def test_what_no_node_can_give_is_said(request_, pool, words):

@@ -154,7 +154,7 @@ def test_a_select_is_compiled():
         (job("m", 'use = "t.map"', "z"), ["there is no job z", "known here: s, m"]),
         (job("m", 'use = "t.map"', ["s", "s"]), ["s is named twice"]),
         (job("m", 'use = "t.map"'), ["t.map works on candidates", "add input"]),
-        (job("m", "select = { sample = 1 }"), ["a select works on candidates"]),
+        (job("m", "select = { sample = 1 }"), ["a select chooses from candidates"]),
         (job("m", 'use = "t.source"', "s"), ["t.source is a source, it takes no input"]),
         (
             job("m", '[[job.step]]\nuse = "t.map"\n[[job.step]]\nuse = "t.source"', "s"),
@@ -284,7 +284,7 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once():
     )
     message = refusal(wide, offers=offers)
     assert "job.resources" in message
-    assert "8 memory_gib (the most is 4); or 1 gpus (the most is 0)" in message
+    assert "8 GiB of memory (the most is 4); or 1 gpus (the most is 0)" in message
 
 
 def test_jobs_that_have_numbers_keep_them():
