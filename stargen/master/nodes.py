@@ -143,7 +143,9 @@ def _messages(rows: Sequence[SendRow]) -> Iterator[Sequence[SendRow]]:
     """Divide what is to be sent into messages of a bounded size."""
     first = size = 0
     for index, row in enumerate(rows):
-        size += sum(at.size for at in row.entries) + sum(at.size for at in row.kept)
+        for places in (row.entries, row.kept):
+            for at in places:
+                size += at.size
         if size > _MESSAGE_BYTES:
             yield rows[first : index + 1]
             first, size = index + 1, 0

@@ -38,35 +38,23 @@ class Intake:
         taken: set[tuple[int, int]] = set()
         late = 0
         for row in event.rows:
-            acks.append(AttemptRef(row.job, row.ordinal, row.epoch, row.n))
-            job = self.state.jobs[row.job]
-            task = job.tasks.get(row.ordinal)
-            if task is None or (row.job, row.ordinal) in taken:
+            index, ordinal, epoch, n, duration_s, segment, at, out, drops_size, drops, end = row
+            acks.append(AttemptRef(index, ordinal, epoch, n))
+            job = self.state.jobs[index]
+            task = job.tasks.get(ordinal)
+            if task is None or (index, ordinal) in taken:
                 late += 1
                 continue
-            taken.add((row.job, row.ordinal))
-            if task.state == "assigned" and (task.n != row.n or task.epoch != row.epoch):
+            taken.add((index, ordinal))
+            if task.state == "assigned" and (task.n != n or task.epoch != epoch):
                 self.desk.cancel(job, [task], "another attempt brought the result")
-            keys: list[int] = []
-            if job.plan.key_of is not None:
-                key_of = job.plan.key_of
-                keys = [aggregator.text_hash(key_of(envelope_of(e))) for e in row.entries]
-            rows.setdefault(row.job, []).append(
-                FinishedRow(
-                    row.ordinal,
-                    row.epoch,
-                    row.n,
-                    int(row.duration_s * 1e6),
-                    row.segment,
-                    row.offset,
-                    [len(e) for e in row.entries],
-                    row.drops_size,
-                    row.drop_counts,
-                    row.end_of_source,
-                    keys,
-                )
-            )
-            entries.setdefault(row.job, []).extend(row.entries)
+            if index not in rows:
+                rows[index], entries[index] = [], []
+            entries[index] += out
+            took_us, sizes = int(duration_s * 1e6), [len(entry) for entry in out]
+            keys = self._keys(job, out) if job.plan.key_of is not None else []
+            what = (segment, at, sizes, drops_size, drops, end, keys)
+            rows[index].append(FinishedRow(ordinal, epoch, n, took_us, *what))
         for job_index, finished in rows.items():
             self._accept(job_index, event.node, finished, entries[job_index])
         if late:
@@ -75,6 +63,13 @@ class Intake:
         node = self.state.nodes.get(event.node)
         if node is not None:
             node.failures_in_row = 0
+
+    def _keys(self, job: JobState, entries: Sequence[bytes]) -> list[int]:
+        """The key hash of each entry that a keyed job puts out."""
+        key_of = job.plan.key_of
+        if key_of is None:
+            return []
+        return [aggregator.text_hash(key_of(envelope_of(entry))) for entry in entries]
 
     def _accept(
         self, job_index: int, node: str, rows: list[FinishedRow], entries: list[bytes]

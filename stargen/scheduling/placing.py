@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stargen.model import Request, Resources, Shape
+from stargen.model import Location, Request, Resources, Shape
 from stargen.records import AssignedRow, TasksAssigned
 from stargen.scheduling import aggregator, fragmenter, placement
 from stargen.scheduling.desk import Desk
@@ -64,18 +64,10 @@ class Placer:
             mine = ranges[at : at + share.tasks]
             at += share.tasks
             if mine:
-                first = job.next_ordinal
+                epoch, variant, n = self.state.epoch, share.variant, self.state.last_n + 1
                 tasks = [
-                    AssignedRow(
-                        first + i,
-                        self.state.last_n + 1 + i,
-                        cut.lane,
-                        cut.lo,
-                        cut.hi,
-                        self.state.epoch,
-                        share.variant,
-                    )
-                    for i, cut in enumerate(mine)
+                    AssignedRow(ordinal, n + i, lane, lo, hi, epoch, variant)
+                    for i, (ordinal, (lane, lo, hi)) in enumerate(enumerate(mine, job.next_ordinal))
                 ]
                 self._send(job, share.node, tasks)
                 self.desk.openings.used((job.index, number), share.node)
@@ -154,14 +146,15 @@ class Placer:
             where = [task.pinned] if task.pinned.size else []
             steered = job.params_at(task.lo) if job.steered else b""
             return SendRow(task.ordinal, task.n, task.lo, task.hi, where, [], steered)
-        kept = [
-            location
-            for key in (lane.keys(task.lo, task.hi) if isinstance(lane, KeyedLane) else ())
-            for location in job.kept_locations(key)
-        ]
         entries = lane.locations(task.lo, task.hi)
+        kept = self._kept(job, lane, task) if isinstance(lane, KeyedLane) else []
         steered = job.params_at(task.lo) if job.steered else b""
         return SendRow(task.ordinal, task.n, task.lo, task.hi, entries, kept, steered)
+
+    def _kept(self, job: JobState, lane: KeyedLane, task: Task) -> list[Location]:
+        """What the keys of the task's candidates have kept so far."""
+        keys = lane.keys(task.lo, task.hi)
+        return [location for key in keys for location in job.kept_locations(key)]
 
     def allowance(self, job: JobState) -> int:
         """How many candidates this job may take in now without overfilling what lies downstream."""

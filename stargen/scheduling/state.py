@@ -132,20 +132,20 @@ class CampaignState:
         job, node = self.jobs[record.job], self.nodes[record.node]
         taken: dict[Resources, list[int]] = {}
         request, ordinals = None, list[int]()
-        for row in record.rows:
-            task = job.tasks.get(row.ordinal)
+        name, at, tasks = record.node, record.at, job.tasks
+        for ordinal, n, lane, lo, hi, epoch, variant in record.rows:
+            task = tasks.get(ordinal)
             if task is None:
-                task = self._new_task(job, row.ordinal, row.lane, row.lo, row.hi)
+                task = self._new_task(job, ordinal, lane, lo, hi)
             task.state = follow(task.state, "assigned")
-            task.node, task.epoch, task.n = record.node, row.epoch, row.n
-            task.assigned_at = record.at
-            task.request = self.request_of(job, task, row.variant)
+            task.node, task.epoch, task.n, task.assigned_at = name, epoch, n, at
+            task.request = self.request_of(job, task, variant)
             if task.request is not request:  # hashing once per run of like tasks, not per task
                 request = task.request
                 ordinals = taken.setdefault(request, [])
-            ordinals.append(row.ordinal)
-            if row.epoch == self.epoch:
-                self.last_n = max(self.last_n, row.n)
+            ordinals.append(ordinal)
+            if epoch == self.epoch and n > self.last_n:
+                self.last_n = n
         for request, ordinals in taken.items():
             node.distributor.take(record.job, ordinals, request)
         if job.plan.affinity is not None:
@@ -160,8 +160,11 @@ class CampaignState:
 
     def _new_task(self, job: JobState, ordinal: int, lane: int, lo: int, hi: int) -> Task:
         task = job.tasks[ordinal] = Task(ordinal, lane, lo, hi)
-        job.next_ordinal = max(job.next_ordinal, ordinal + 1)
-        job.lanes[lane].cursor = max(job.lanes[lane].cursor, hi)
+        if ordinal >= job.next_ordinal:
+            job.next_ordinal = ordinal + 1
+        cut = job.lanes[lane]
+        if hi > cut.cursor:
+            cut.cursor = hi
         return task
 
     def _tasks_finished(self, record: TasksFinished) -> None:
@@ -171,26 +174,28 @@ class CampaignState:
         tasks, lanes, out = job.tasks, job.lanes, job.out
         learn = job.pace.learn
         for row in record.rows:
-            task = tasks.pop(row.ordinal)
+            ordinal, _, _, duration_us, segment, offset, sizes, _, dropped, end, keys = row
+            task = tasks.pop(ordinal)
             if task.state == "assigned" and task.request is not None:
                 if task.request is not request or task.node != node:
                     node, request = task.node, task.request
                     ordinals = released.setdefault((node, request), [])
-                ordinals.append(row.ordinal)
+                ordinals.append(ordinal)
             follow(task.state, "finished")
-            lane, lo, hi = lanes[task.lane], task.lo, task.hi
+            lo, hi = task.lo, task.hi
             if task.pinned is None:
-                lane.done.add(lo, hi)
-            n_out = len(row.sizes)
-            position = out.length
-            out.extend(row.segment, row.offset, row.sizes)
-            for offset, key in enumerate(row.keys):
-                job.keep(key, position + offset)
-            for reason, n in row.drop_counts.items():
-                job.dropped[reason] = job.dropped.get(reason, 0) + n
-            if row.end_of_source is not None:
-                self._end_source(job, row.end_of_source)
-            learn(row.duration_us * 1e-6, hi - lo, n_out)
+                lanes[task.lane].done.add(lo, hi)
+            position = out.length if keys else 0
+            out.extend(segment, offset, sizes)
+            for key in keys:
+                job.keep(key, position)
+                position += 1
+            if dropped:
+                for reason, n in dropped.items():
+                    job.dropped[reason] = job.dropped.get(reason, 0) + n
+            if end is not None:
+                self._end_source(job, end)
+            learn(duration_us * 1e-6, hi - lo, len(sizes))
         job.finished += len(record.rows)
         for (node, request), ordinals in released.items():
             self.nodes[node].distributor.release(record.job, ordinals, request)
@@ -258,9 +263,7 @@ class CampaignState:
         """The job and what streams from it are open again; what was gathered stays final."""
         job.closed, self.ended = None, None
         for downstream in self.outputs_of(job):
-            select = downstream.plan.spec.select
-            waits = downstream.plan.shape is Shape.GATHER and not (select and select.streams)
-            if downstream.closed is not None and not waits:
+            if downstream.closed is not None and not downstream.plan.waits:
                 self._reopen(downstream)
 
     def _late_results(self, record: LateResults) -> None:

@@ -59,6 +59,8 @@ class Stream:
         return Location(head >> 32, self._words[index + 1], head & 0xFFFFFFFF)
 
     def locations(self, lo: int, hi: int) -> list[Location]:
+        if hi - lo == 1:
+            return [self.location(lo)]
         if lo < self._base:
             raise IndexError(f"entry {lo} is forgotten")
         words = self._words[2 * (lo - self._base) : 2 * (hi - self._base)]
