@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +16,8 @@ from stargen.cli.words import AsJson, show_json, show_table
 from stargen.errors import NodeError, UserError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from stargen.config import Pool, Settings
     from stargen.launchers.base import Launcher
     from stargen.launchers.report import NodeReport
@@ -49,6 +50,8 @@ def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
     Each is reached as a campaign would reach it: login, interpreter, versions, clock, cores,
     memory, GPUs, scratch, and whether it sees this working directory.
     """
+    import asyncio
+
     from stargen.config import load_settings
 
     found = asyncio.run(_check_all(load_settings(config)))
@@ -135,6 +138,8 @@ def _pool_of(host: str, settings: Settings) -> Pool:
 
 
 async def _check_all(settings: Settings) -> list[Checked]:
+    import asyncio
+
     from stargen.calculators.registry import Registry
 
     registry = Registry.installed()
@@ -160,6 +165,8 @@ async def _check_all(settings: Settings) -> list[Checked]:
 async def _check(
     host: str, pool: str, settings: Pool, launcher: Launcher, token: Path, gate: asyncio.Semaphore
 ) -> Checked:
+    import asyncio
+
     from stargen.launchers.report import hindrances, report_here
 
     name = host or pool

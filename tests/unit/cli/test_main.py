@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import typer
@@ -78,21 +77,3 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_the_reference_names_every_command_and_option():
-    page = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text("utf-8")
-    app = typer.main.get_command(main.build())
-    told = set()
-    for name, command in app.commands.items():
-        if command.add_help_option is False:
-            continue  # a plugin's
-        for path, leaf in [(name, command), *_inner(name, command)]:
-            told.add(f"stargen {path}")
-            told |= {opt for p in leaf.params for opt in p.opts if opt.startswith("--")}
-    told -= {"stargen journal", "--help"}
-    assert sorted(name for name in told if name not in page) == []
-
-
-def _inner(name, command):
-    return [(f"{name} {sub}", leaf) for sub, leaf in getattr(command, "commands", {}).items()]
