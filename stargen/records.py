@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stargen.tagged import Tags
 
-RECORDS_VERSION = 2
+RECORDS_VERSION = 3
 
 
 class AssignedRow(NamedTuple):
@@ -61,11 +61,15 @@ class ReturnedRow(NamedTuple):
 
 
 class GraphRow(NamedTuple):
-    """One job for those who only look: its shape (or "select"), inputs and, if known, size."""
+    """One job for those who only look: its shape (or "select"), inputs and, if known, size.
+
+    `waits`: it speaks once all its input has come, and what it said then is final.
+    """
 
     shape: str
     inputs: list[int]
     total: int | None = None
+    waits: bool = False
 
 
 class PassedRow(NamedTuple):

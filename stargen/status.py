@@ -111,6 +111,7 @@ class JobStatus:
     busy_s: float = 0.0
     held: str | None = None
     closed: str | None = None
+    waits: bool = False
     meter: Meter = field(default_factory=Meter)
     open: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
     """{ordinal: (node, candidates)} of unfinished tasks; the node is "" between two tries."""
@@ -173,6 +174,8 @@ class Status:
     )
     late: int = 0
     ended: bool = False
+    away_s: float = 0.0
+    """How long no master ran, between its first one and now."""
     campaign_id: str = ""
 
     @property
@@ -197,10 +200,10 @@ class Status:
 
 def fold(status: Status, record: Record) -> None:
     """Take one more record into the picture."""
-    status.at = record.at
     handle = _FOLDS.get(type(record))
     if handle is not None:
         handle(status, record)
+    status.at = record.at
 
 
 # --- tasks --------------------------------------------------------------------------------------
@@ -300,7 +303,7 @@ def _open_again(status: Status, index: int) -> None:
     status.jobs[index].closed, status.ended = None, False
     status.state, status.reason = "running", ""
     for downstream, job in enumerate(status.jobs):
-        if index in job.inputs and job.closed is not None and job.shape != "gather":
+        if index in job.inputs and job.closed is not None and not job.waits:
             _open_again(status, downstream)
 
 
@@ -390,6 +393,7 @@ def _stands(status: Status, r: NodeState) -> None:
 
 def _epoch(status: Status, r: EpochStarted) -> None:
     status.epoch, status.host, status.pid = r.epoch, r.host, r.pid
+    status.away_s += max(0.0, r.at - status.at) if status.started_at else 0.0
     status.started_at = status.started_at or r.at
     status.state, status.reason, status.ended = "running", "", False
     status.tell(r.at, f"master {r.pid} on {r.host} took over (epoch {r.epoch})")
@@ -401,7 +405,7 @@ def _adopted(status: Status, r: PlanAdopted) -> None:
         if index == len(status.jobs):
             status.jobs.append(JobStatus(name))
         job, row = status.jobs[index], r.graph[index] if r.graph else GraphRow("map", [])
-        job.name, job.shape, job.inputs = name, row.shape, row.inputs
+        job.name, job.shape, job.inputs, job.waits = name, row.shape, row.inputs, row.waits
         job.total = row.total if job.total is None else job.total
 
 

@@ -73,6 +73,7 @@ def as_json(status: Status, now: float) -> dict[str, Any]:
         "state": status.state,
         "reason": status.reason,
         "started_at": status.started_at,
+        "away_s": status.away_s,
         "at": status.at,
         "now": now,
         "epoch": status.epoch,

@@ -34,14 +34,14 @@ def headline(name: str, picture: Picture) -> Headline:
     running = picture["state"] == "running"
     if started is not None:
         until = picture["now"] if running else picture["at"]
-        parts.append(duration(max(0.0, until - started)))
+        parts.append(duration(max(0.0, until - started - picture["away_s"])))
     share = None
     if running:
         parts.append(_time_left(picture))
         ready = [node for node in picture["nodes"] if node["state"] == "ready"]
         parts.append(f"{len(ready)} of {len(picture['nodes'])} nodes ready")
         if eta_s is not None and started is not None:
-            passed = picture["now"] - started
+            passed = picture["now"] - started - picture["away_s"]
             share = passed / (passed + eta_s) if passed + eta_s > 0 else None
     return Headline(", ".join(parts), share)
 

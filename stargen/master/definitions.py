@@ -63,7 +63,12 @@ def _checkpoint(plan: JobPlan) -> str:
 def adoption(plan: Plan, at: float, campaign_id: str) -> PlanAdopted:
     """The record that says what is run from here on."""
     graph = [
-        GraphRow("select" if job.is_select else job.shape.value, list(job.inputs), job.total)
+        GraphRow(
+            "select" if job.is_select else job.shape.value,
+            list(job.inputs),
+            job.total,
+            waits=job.waits,
+        )
         for job in plan.jobs
     ]
     names = [job.name for job in plan.jobs]

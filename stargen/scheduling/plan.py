@@ -41,6 +41,12 @@ class JobPlan:
         return self.spec.select is not None
 
     @property
+    def waits(self) -> bool:
+        """It speaks once all its input has come, and what it said then is final."""
+        select = self.spec.select
+        return self.shape is Shape.GATHER and not (select is not None and select.streams)
+
+    @property
     def name(self) -> str:
         return self.spec.name
 

@@ -10,7 +10,7 @@ from stargen.errors import RemoteProtocolError
 
 SAMPLES = [
     r.EpochStarted(1.0, 2, "host", 3, "0.1"),
-    r.PlanAdopted(1.0, "digest", "text", ["a"], [r.GraphRow("source", [], 10)], "1d"),
+    r.PlanAdopted(1.0, "digest", "text", ["a"], [r.GraphRow("source", [], 10, waits=False)], "1d"),
     r.NodeJoined(1.0, "n", "pool", "a", 1, [1, 0.0]),
     r.NodeLost(1.0, "n", "why"),
     r.NodeState(1.0, "n", "ready", "why"),
@@ -64,6 +64,11 @@ def test_old_forms_1_are_read_with_defaults():
     assert done.rows[0].drops_size == 0
     assert done.rows[0].end_of_source is None
     assert done.rows[0].keys == []
+
+
+def test_old_forms_2_are_read_with_defaults():
+    plan = r.decode(pack([2, 1.0, "digest", "text", ["a"], [["select", [0], None]], "id"]))
+    assert plan.graph == [r.GraphRow("select", [0], None, waits=False)]
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", pack([99, 1.0]), pack(7), pack([6, 1.0, 0])])

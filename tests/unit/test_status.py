@@ -182,6 +182,21 @@ def test_holding_closing_and_cancelling():
     assert as_json(status, 106.0)["jobs"][1]["state"] == "cancelled"
 
 
+def test_what_was_gathered_stays_final_when_candidates_are_tried_again():
+    rows = [GraphRow("source", [], 3), GraphRow("map", [0]), GraphRow("select", [1], waits=True)]
+    status = seen(
+        PlanAdopted(100.0, "d", "t", ["make", "screen", "best"], rows),
+        *(JobClosed(105.0, job, "done") for job in range(3)),
+        QuarantineReopened(110.0, 0, "me"),
+    )
+    assert [job.closed for job in status.jobs] == [None, None, "done"]
+
+
+def test_the_time_without_a_master_is_not_counted():
+    status = seen(EpochStarted(160.0, 2, "here", 8, "0.1"))
+    assert as_json(status, 170.0) | {"started_at": 100.0, "away_s": 60.0} == as_json(status, 170.0)
+
+
 def test_a_held_job_has_no_end_in_sight():
     status = seen(assigned(0, (0, 0, 50)), finished(0, (0, 50), at=110.0))
     assert times_left(status, 111.0)[0] is not None

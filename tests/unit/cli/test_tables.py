@@ -16,6 +16,7 @@ def test_the_headline_says_how_far_it_is(picture):
     head = headline("salts", picture)
     assert head.text == "salts: running, 30 s, about 1 min 30 s left, 1 of 1 nodes ready"
     assert head.share == pytest.approx(0.25)
+    assert headline("salts", picture | {"away_s": 20.0}).text.startswith("salts: running, 10 s")
     picture |= {"eta_s": None, "eta_at_least_s": 20.0}
     assert headline("salts", picture).share is None
     assert "at least 20 s left" in headline("salts", picture).text
