@@ -1,0 +1,183 @@
+"""`stargen eval diffusion`: what weights are worth, on crystals that they have not seen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stargen import Candidate, Crystal
+from stargen.errors import UserError
+from stargen_diffusion import judging
+from stargen_diffusion.card import model_card
+from stargen_diffusion.data import cleaned
+from stargen_diffusion.measures import Interval, coverage, density, resampled, share, wasserstein
+from stargen_diffusion.model import load_model
+from stargen_diffusion.sources import SPLITS, read
+from stargen_diffusion.weights import weights_file
+
+_MAX_ATOMS = 20
+
+evaluate = typer.Typer(pretty_exceptions_enable=False)
+
+
+@evaluate.command()
+def evaluate_diffusion(
+    weights: Annotated[str, typer.Argument(help="shipped weights by name, or a file")],
+    data: Annotated[Path, typer.Option(help="as for training; its train part is what is known")],
+    split: Annotated[str, typer.Option(help="truth to compare with")] = "test",
+    samples: Annotated[int, typer.Option(help="crystals, or compositions (CSP)")] = 1000,
+    each: Annotated[int, typer.Option(help="samples of each composition (CSP)")] = 1,
+    steps: Annotated[int, typer.Option(help="of the sampler")] = 100,
+    correctors: Annotated[int, typer.Option(help="a step")] = 1,
+    anneal: Annotated[float, typer.Option(help="of the sampler")] = 0.0,
+    temperature: Annotated[float, typer.Option(help="of the choice of types")] = 1.0,
+    seed: Annotated[int, typer.Option()] = 0,
+    source: Annotated[
+        str, typer.Option(help="calculator that makes the crystals; another one for a baseline")
+    ] = "diffusion.sample",
+    stability: Annotated[int, typer.Option(help="relax so many and place them on the hull")] = 0,
+    hull: Annotated[Path | None, typer.Option(help="its reference phases")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON with all figures")] = None,
+    card: Annotated[Path | None, typer.Option(help="model card to write, Markdown")] = None,
+    statement: Annotated[
+        Path | None, typer.Option(help="text for the card: whose the data are, and the licence")
+    ] = None,
+) -> None:
+    """Measure weights; a figure stands with its 95 % confidence interval."""
+    if split not in SPLITS:
+        raise UserError(f"there is no split {split}", hint=f"one of {', '.join(SPLITS)}")
+    if stability and hull is None:
+        raise UserError("stability needs --hull, a table of competing phases")
+    model = load_model(weights_file(weights, Path.cwd()))
+    rows = read(data)
+    truth = cleaned(rows.of(split, 0.1), _MAX_ATOMS).crystals
+    known = rows.of("train", 0.1)
+    plan: dict[str, Any] = {"steps": steps, "correctors": correctors, "anneal": anneal}
+    began = time.process_time()
+    if model.config.types == "known":
+        params = {"weights": weights, "samples": each, **plan}
+        found = prediction_figures(truth[:samples], params, seed)
+    else:
+        params = {"weights": weights, "temperature": temperature, **plan}
+        params = params if source == "diffusion.sample" else {}
+        made = judging.sampled(source, samples, params, seed, Path.cwd())
+        took = time.process_time() - began
+        found = sample_figures(made.candidates, samples, truth, known)
+        found["structures_per_core_hour"] = Interval(3600 * samples / took, np.nan, np.nan)
+        if stability and hull is not None:
+            found |= stability_figures(made.candidates[:stability], hull, known)
+    settings = {"weights": weights, "data": data.name, "split": split, "seed": seed, **plan}
+    settings |= {"samples": samples, "each": each, "source": source, "temperature": temperature}
+    _show(found, settings)
+    if out is not None:
+        out.write_text(json.dumps({"settings": settings, "figures": found}, indent=1) + "\n")
+    if card is not None:
+        told = "Not stated." if statement is None else statement.read_text().strip()
+        card.write_text(model_card(weights, model, settings, found, told))
+
+
+def sample_figures(
+    candidates: Sequence[Candidate], made: int, truth: Sequence[Crystal], known: Sequence[Crystal]
+) -> dict[str, Interval]:
+    """Of an ab initio sample; shares are of all that were asked for, stillborn ones included."""
+    here = Path.cwd()
+    sound = [c for c in candidates if judging.structurally_valid(c.crystal)]
+    neutral = judging.balanced(candidates, here)
+    passed, failed = judging.screened(candidates, here)
+    valid = [c for c in sound if c.candidate_id in neutral["smact14"]]
+    first = judging.unique(valid, here)
+    new = judging.novel(valid, known, here)
+    found = {
+        "structurally valid": share(len(sound), made),
+        "neutral, smact14 (published rule)": share(len(neutral["smact14"]), made),
+        "neutral, filter's default": share(len(neutral["default"]), made),
+        "valid (structure and smact14)": share(len(valid), made),
+        "pass composition, charge, geometry": share(len(passed), made),
+        "unique among the valid": share(len(first), len(valid)),
+        "novel among the valid": share(len(new), len(valid)),
+        "not P1 at 0.1 Å": share(len(judging.symmetric(sound, here)), made),
+    }
+    for reason, count in sorted(failed.items()):
+        found[f"dropped: {reason}"] = share(count, made)
+    if valid:
+        found |= _distributions([c.crystal for c in valid], truth)
+    return found
+
+
+def _distributions(crystals: Sequence[Crystal], truth: Sequence[Crystal]) -> dict[str, Interval]:
+    numbers = {
+        "density, g/cm^3": density,
+        "number of elements": lambda crystal: len(set(crystal.symbols)),
+        "number of atoms": lambda crystal: crystal.n_atoms,
+    }
+    found: dict[str, Interval] = {}
+    for name, number in numbers.items():
+        sets = (np.array([float(number(c)) for c in each]) for each in (crystals, truth))
+        found[f"Wasserstein distance of {name}"] = wasserstein(*sets)
+    covered = coverage(crystals, truth)
+    found["coverage, recall"] = covered.recall
+    found["coverage, precision"] = covered.precision
+    return found
+
+
+def stability_figures(
+    candidates: Sequence[Candidate], hull: Path, known: Sequence[Crystal]
+) -> dict[str, Interval]:
+    """Of the candidates that pass the three filters, after relaxation with CHGNet."""
+    here = Path.cwd()
+    passed, _ = judging.screened(candidates, here)
+    chosen = [c for c in candidates if c.candidate_id in passed]
+    above = judging.hull_distances(chosen, hull.resolve(), here)
+    energies = np.array([*above.values()])
+    good = [c for c in chosen if above.get(c.candidate_id, np.inf) < 0.1]
+    fresh = judging.unique(good, here) & judging.novel(good, known, here) if good else set()
+    return {
+        "relaxed of those that pass": share(len(above), len(chosen)),
+        "energy above hull, median, eV/atom": resampled(energies, lambda e: float(np.median(e))),
+        "energy above hull, mean, eV/atom": resampled(energies, lambda e: float(np.mean(e))),
+        "below 0.1 eV/atom": share(len(good), len(candidates)),
+        "stable, unique, novel": share(len(fresh), len(candidates)),
+    }
+
+
+def prediction_figures(
+    truth: Sequence[Crystal], params: Mapping[str, Any], seed: int
+) -> dict[str, Interval]:
+    """Match rates for compositions of known crystals, by both rules of which predictions count."""
+    here = Path.cwd()
+    asked = [Candidate(f"truth/{at}", crystal) for at, crystal in enumerate(truth)]
+    made = judging.predicted(asked, params, seed, here)
+    sound = {c.candidate_id for c in asked if judging.structurally_valid(c.crystal)}
+    allowed = sound & judging.balanced(asked, here)["smact14"]
+    results = []
+    for candidate in asked:
+        pairs = [*judging.matches(made[candidate.candidate_id], candidate.crystal)]
+        distances = [d for _, d in pairs if d is not None]
+        strict = [d for c, d in pairs if d is not None and judging.structurally_valid(c)]
+        results.append((candidate, distances, strict))
+    small = [row for row in results if row[0].crystal.n_atoms <= 10]
+    hits = [min(distances) for _, distances, _ in results if distances]
+    strict_hits = sum(bool(s) and c.candidate_id in allowed for c, _, s in results)
+    return {
+        "match rate": share(len(hits), len(results)),
+        "match rate, valid truth and prediction only": share(strict_hits, len(results)),
+        "match rate, at most 10 atoms": share(sum(bool(d) for _, d, _ in small), len(small)),
+        "RMSE of matches": resampled(np.array(hits), lambda d: float(np.mean(d))),
+    }
+
+
+def _show(found: Mapping[str, Interval], settings: Mapping[str, Any]) -> None:
+    console = Console()
+    console.print(", ".join(f"{key} {value}" for key, value in settings.items()))
+    table = Table("figure", "value", "95 % interval")
+    for name, (value, low, high) in found.items():
+        table.add_row(name, f"{value:.4g}", "" if np.isnan(low) else f"{low:.4g} .. {high:.4g}")
+    console.print(table)
