@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 
-from stargen.errors import LocalProtocolError, UserError
+from stargen.errors import StargenError
 from stargen.executing.identity import AgentIdentity, assume_identity, lock_folder
 from stargen.executing.lease import Lease, Standing
 from stargen.executing.node import Node
@@ -32,7 +32,7 @@ from stargen.executing.staging import ScratchSpace
 from stargen.processes import end_marked
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
-from stargen.transport.local import serve_unix
+from stargen.transport.local import bind_unix, serve_unix
 
 log = logging.getLogger(__name__)
 
@@ -76,16 +76,17 @@ class Agent:
     async def run(self) -> None:
         """Live until `shutdown`, SIGTERM or the end of the lease."""
         await asyncio.to_thread(self._clear_the_past)
+        listener = bind_unix(self._options.socket)
         try:
             async with asyncio.TaskGroup() as group:
-                await self._live(group)
+                await self._live(group, listener)
                 raise _Leave  # noqa: TRY301 - the only way to end a task group
         except* _Leave:
             pass
         finally:
             await asyncio.shield(asyncio.to_thread(self._leave_nothing))
 
-    async def _live(self, group: asyncio.TaskGroup) -> None:
+    async def _live(self, group: asyncio.TaskGroup, listener: socket.socket) -> None:
         options, identity = self._options, self._identity
         node = Node(group, options, identity.mark, self._results, self._scratch)
         reception = Reception(
@@ -103,7 +104,7 @@ class Agent:
             group.create_task(reception.serve(link))
 
         me = Identity("agent", identity.campaign_id, options.node)
-        server = await serve_unix(options.socket, me, receive, expects="master")
+        server = await serve_unix(options.socket, me, receive, expects="master", listener=listener)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.shutdown, number.name)
@@ -177,21 +178,15 @@ def main(arguments: Sequence[str] | None = None, observer: Observer = lambda poi
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    options = parse(arguments)
-    options.state.mkdir(parents=True, exist_ok=True)
     try:
-        lock = lock_folder(options.state)
-    except UserError as error:
+        options = parse(arguments)
+        options.state.mkdir(parents=True, exist_ok=True)
+        with lock_folder(options.state):
+            identity = assume_identity(options.state, options.campaign_id)
+            asyncio.run(Agent(options, identity, observer).run())
+    except (StargenError, OSError) as error:
         log.error("%s", error)  # noqa: TRY400 - the sentence says it all
         return 2
-    try:
-        identity = assume_identity(options.state, options.campaign_id)
-        asyncio.run(Agent(options, identity, observer).run())
-    except (UserError, LocalProtocolError) as error:
-        log.error("%s", error)  # noqa: TRY400 - the sentence says it all
-        return 2
-    finally:
-        os.close(lock)
     return 0
 
 

@@ -157,6 +157,7 @@ class Dispatcher:
             self._pool.make_room(request.memory_gib, capacity.free_gib(), warm)
         grant = self._buffer.grant(line, warm.cores if warm is not None else ())
         try:
+            place = self._place(request.scratch)
             worker = self._pool.host(job) if job.program else self._pool.take(job, grant)
         except OSError as error:
             self._buffer.finish(line, grant)
@@ -168,7 +169,7 @@ class Dispatcher:
         number = next(n for n in range(len(taken) + 1) if n not in taken)
         slot = Slot(number, worker, line, grant, job)
         self._slots.append(slot)
-        worker.grant(number, grant, resources_form(request), self._place(request.scratch))
+        worker.grant(number, grant, resources_form(request), place)
         self._top_up(slot, now)
         return True
 

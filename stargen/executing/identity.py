@@ -6,8 +6,9 @@ import fcntl
 import json
 import os
 import secrets
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from stargen.errors import UserError
@@ -15,6 +16,7 @@ from stargen.files import write_atomically
 
 _FILE = "agent.json"
 _LOCK = "lock"
+_ID_BYTES = 8
 
 
 @dataclass(slots=True)
@@ -52,9 +54,7 @@ class AgentIdentity:
 
 def assume_identity(folder: Path, campaign_id: str) -> AgentIdentity:
     """The next incarnation of the agent that lives in `folder`, or a first one."""
-    identity = AgentIdentity(secrets.token_hex(8))
-    with suppress(FileNotFoundError, ValueError, TypeError):
-        identity = AgentIdentity(**json.loads((folder / _FILE).read_text()))
+    identity = _remembered(folder) or AgentIdentity(secrets.token_hex(_ID_BYTES))
     if campaign_id and identity.campaign_id not in ("", campaign_id):
         raise UserError(f"{folder} belongs to an agent of campaign {identity.campaign_id}")
     identity.campaign_id = identity.campaign_id or campaign_id
@@ -63,8 +63,21 @@ def assume_identity(folder: Path, campaign_id: str) -> AgentIdentity:
     return identity
 
 
-def lock_folder(folder: Path) -> int:
-    """Hold `folder` against a second agent until this process ends; returns the descriptor.
+def _remembered(folder: Path) -> AgentIdentity | None:
+    """What was kept in `folder`; None if nothing was, or it is damaged."""
+    try:
+        found = AgentIdentity(**json.loads((folder / _FILE).read_text()))
+        bytes.fromhex(found.agent_id)  # folders are named by it, and removed
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    example = AgentIdentity(secrets.token_hex(_ID_BYTES))
+    pairs = zip(astuple(found), astuple(example), strict=True)
+    return found if all(type(one) is type(other) for one, other in pairs) else None
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Generator[None]:
+    """Hold `folder` against a second agent.
 
     Raises
     ------
@@ -77,6 +90,9 @@ def lock_folder(folder: Path) -> int:
         holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
         os.close(fd)
         raise UserError(f"another agent (process {holder}) works in {folder}") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(os.getpid()).encode(), 0)
-    return fd
+    try:
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(fd)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 from stargen.executing.capacity import Topology
@@ -57,17 +59,17 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
     add("--scratch", type=Path, help="folder for the folders of tasks [that for temporary files]")
     add(
         "--lease-s",
-        type=float,
+        type=_amount,
         default=43_200.0,
         help="life without a master [%(default)s]",
     )
-    add("--grace-s", type=float, default=5.0, help="between two ways of stopping [%(default)s]")
-    add("--idle-s", type=float, default=300.0, help="how long idle workers are kept [%(default)s]")
-    add("--cores", type=int, help="cores to give to tasks")
-    add("--memory-gib", type=float, help="memory to give to tasks")
-    add("--gpus", type=int, help="GPUs to give to tasks")
-    add("--scratch-gib", type=float, help="disk to give to tasks")
-    add("--io", type=int, default=4, help="slots for tasks that read and write [%(default)s]")
+    add("--grace-s", type=_amount, default=5.0, help="between two ways of stopping [%(default)s]")
+    add("--idle-s", type=_amount, default=300.0, help="how long an idle worker stays [%(default)s]")
+    add("--cores", type=_count, help="cores to give to tasks")
+    add("--memory-gib", type=_amount, help="memory to give to tasks")
+    add("--gpus", type=_count, help="GPUs to give to tasks")
+    add("--scratch-gib", type=_amount, help="disk to give to tasks")
+    add("--io", type=_count, default=4, help="slots for tasks that read and write [%(default)s]")
     add("--custom", type=_custom, action="append", default=[], metavar="NAME=AMOUNT")
     options = parser.parse_args(arguments)
     folder = options.campaign_folder.resolve()
@@ -138,6 +140,20 @@ def _resources(options: argparse.Namespace) -> Resources:
     )
 
 
+def _amount(text: str) -> float:
+    with suppress(ValueError):
+        amount = float(text)
+        if 0 <= amount < inf:
+            return amount
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 up")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
 def _custom(text: str) -> tuple[str, float]:
     name, _, amount = text.partition("=")
-    return name, float(amount or 1)
+    return name, _amount(amount or "1")

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from stargen.errors import TaskError
+from stargen.errors import RemoteProtocolError, TaskError
 from stargen.executing.board import Phase
 from stargen.executing.checkpoints import Checkpoints
 from stargen.executing.dispatcher import Dispatcher, Slot, attempts_of
@@ -20,6 +20,7 @@ from stargen.messages import (
     Advanced,
     AttemptRef,
     Checkpointed,
+    DefineJob,
     GaveBack,
     Ready,
     Spawned,
@@ -61,7 +62,12 @@ class Outcomes:
     # --- what workers say -------------------------------------------------------------------------
 
     def hear(self, payloads: Iterable[bytes]) -> set[Slot]:
-        """Take in what a worker said; returns the slots that have less in hand now."""
+        """Take in what a worker said; returns the slots that have less in hand now.
+
+        Raises
+        ------
+        RemoteProtocolError : it is no message, or speaks of what the worker was never given
+        """
         hungry: set[Slot] = set()
         for payload in payloads:
             match decode(payload):
@@ -72,8 +78,7 @@ class Outcomes:
                 case GaveBack() as given:
                     hungry |= self._gave_back(given.attempts)
                 case Checkpointed() as kept:
-                    name = self._dispatcher.jobs[kept.job].name
-                    self._checkpoints.keep(name, kept.ordinal, kept.state)
+                    self._checkpoints.keep(self._job(kept.job).name, kept.ordinal, kept.state)
                 case Advanced() as advanced:
                     attempt = AttemptId(advanced.epoch, advanced.n)
                     self.progress[attempt] = (advanced.done, advanced.total)
@@ -85,15 +90,21 @@ class Outcomes:
                     pass  # of a later minor version
         return hungry
 
+    def _job(self, number: int) -> DefineJob:
+        job = self._dispatcher.jobs.get(number)
+        if job is None:
+            raise RemoteProtocolError(f"a worker speaks of job {number}, which was never defined")
+        return job
+
     def _done(self, done: TasksDone, payload: bytes) -> set[Slot]:
+        job = self._job(done.job)
         refs = refs_of(done)
         durations = [row.duration_s for row in done.rows]
-        self._results.keep(payload, refs, max(durations))
+        self._results.keep(payload, refs, max(durations, default=0.0))
         self._dispatcher.pace.learn(done.job, durations)
         attempts = attempts_of(refs)
         for attempt in attempts:
             self._forget(attempt)
-        job = self._dispatcher.jobs[done.job]
         if job.checkpoint != "none" or len(job.steps) > 1:
             for ref in refs:
                 self._checkpoints.forget(job.name, ref.ordinal)
@@ -133,7 +144,7 @@ class Outcomes:
 
     def _report(self, ref: AttemptRef, tell: Callable[[], None]) -> None:
         """Tell the master, once the attempt's checkpoint is where the next attempt looks for it."""
-        self._checkpoints.afterwards(self._dispatcher.jobs[ref.job].name, ref.ordinal, tell)
+        self._checkpoints.afterwards(self._job(ref.job).name, ref.ordinal, tell)
 
     def _forget(self, attempt: AttemptId) -> Stop | None:
         self.progress.pop(attempt, None)

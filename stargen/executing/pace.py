@@ -20,6 +20,8 @@ class Pace:
     def learn(self, job: int, durations_s: Iterable[float]) -> None:
         """Some tasks of `job` took so long."""
         durations = list(durations_s)
+        if not durations:
+            return
         mean_s = sum(durations) / len(durations)
         old_s = self._mean_s.get(job, mean_s)
         self._mean_s[job] = old_s + _WEIGHT * (mean_s - old_s)

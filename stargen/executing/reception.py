@@ -132,7 +132,10 @@ class Reception:
         ):
             known.campaign_id, known.epoch = attach.campaign_id, attach.epoch
             known.master = attach.master
-            known.save(self._state)
+            try:
+                known.save(self._state)
+            except OSError as error:  # what runs here is worth more than the fence after a crash
+                log.warning("the new master is not remembered on disk: %s", error)
         log.info("master %s attached with epoch %d", attach.master, attach.epoch)
         self._lease.attach(attach.lease_s)
         self._node.closed = None

@@ -82,7 +82,8 @@ class Spool:
         self._places: dict[AttemptRef, _Place] = {}
         self._unwritten: list[tuple[bytes, list[AttemptRef]]] = []
         for path in sorted(folder.glob("*.spool")):
-            self._adopt(path)
+            if path.stem.isdecimal():
+                self._adopt(path)
         self._start_segment(max(self._segments, default=0) + 1)
 
     def __len__(self) -> int:
@@ -120,17 +121,16 @@ class Spool:
 
     def retry(self) -> None:
         """Write what the disk refused before, if it now takes it."""
-        if self._segments[self._current].size >= _SEGMENT_BYTES:
-            self._start_segment(self._current + 1)
-        while self._unwritten:
-            message, refs = self._unwritten[0]
-            try:
-                self._write(message, refs)
-            except OSError as error:
-                self.failed = f"{self.folder}: {error.strerror or error}"
-                return
-            del self._unwritten[0]
-        self.failed = None
+        try:
+            if self._segments[self._current].size >= _SEGMENT_BYTES:
+                self._start_segment(self._current + 1)
+            while self._unwritten:
+                self._write(*self._unwritten[0])
+                del self._unwritten[0]
+        except OSError as error:
+            self.failed = f"{self.folder}: {error.strerror or error}"
+        else:
+            self.failed = None
 
     def acknowledge(self, refs: Iterable[AttemptRef]) -> None:
         """The master's disk has these: forget them."""
@@ -216,10 +216,11 @@ class Spool:
                 return
 
     def _start_segment(self, number: int) -> None:
+        path = self.folder / f"{number:08d}.spool"
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         if self._fd >= 0:
             os.close(self._fd)
-        path = self.folder / f"{number:08d}.spool"
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = fd
         self._current = number
         self._segments[number] = _Segment(path)
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from stargen.errors import LinkLost, LocalProtocolError
+from stargen.errors import LinkLost, LocalProtocolError, UserError
 from stargen.transport.door import HANDSHAKE_S, Door
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link, Stream
@@ -17,6 +17,7 @@ from stargen.transport.session import SOCKET_PAIR, USUAL, Limits, Session
 
 _CREDENTIALS = struct.Struct("3i")
 _BACKLOG = 128
+_MOST_PATH_BYTES = 107
 
 
 async def connect_unix(
@@ -96,16 +97,21 @@ async def serve_unix(
     *,
     expects: str,
     limits: Limits = USUAL,
+    listener: socket.socket | None = None,
 ) -> UnixServer:
     """Serve a UNIX socket of mode 0600 to this user alone; `on_link` gets each new open link.
 
+    Parameters
+    ----------
+    listener : what `bind_unix` made of the path, if that was done before
+
     Raises
     ------
-    LocalProtocolError : a living process listens there already
+    UserError, LocalProtocolError : as `bind_unix`
     """
     door = _UnixDoor(me, on_link, expects=expects, limits=limits)
     server = await asyncio.get_running_loop().create_unix_server(
-        door.newcomer, sock=bind_unix(path)
+        door.newcomer, sock=listener or bind_unix(path)
     )
     return UnixServer(path, server)
 
@@ -116,6 +122,7 @@ def bind_unix(path: Path) -> socket.socket:
     Raises
     ------
     LocalProtocolError : a living process listens there
+    UserError : there can be no socket there
     """
     if path.is_socket():
         with socket.socket(socket.AF_UNIX) as probe:
@@ -129,6 +136,10 @@ def bind_unix(path: Path) -> socket.socket:
     mask = os.umask(0o177)
     try:
         listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        hint = f"a socket's path has at most {_MOST_PATH_BYTES} bytes, in a folder that exists"
+        raise UserError(f"no socket at {path}: {error.strerror or error}", hint=hint) from error
     finally:
         os.umask(mask)
     listener.listen(_BACKLOG)

@@ -6,10 +6,13 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.checker import Books
@@ -151,6 +154,34 @@ def test_a_torn_end_is_cut_with_a_warning_and_the_campaign_goes_on(again: Desk) 
     check(again)
 
 
+CUTS = (0.0, 0.0005, 0.2, 0.5, 0.7, 0.95)
+"""Parts of the journal that are left; the journal's own tests cut a small one at every byte."""
+
+
+def test_a_journal_cut_anywhere_goes_on_to_the_same_end(done: Path, tmp_path: Path) -> None:
+    wanted = Books(done / "campaigns" / NAME / "journal").contents("pass")
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(_cut_and_go_on, done, tmp_path / str(part), part) for part in CUTS]
+        for future in futures:
+            desk, at, code, said = future.result()
+            assert code == 0, f"cut at byte {at}: {said}"
+            assert check(desk).contents("pass") == wanted, f"cut at byte {at}"
+
+
+def _cut_and_go_on(done: Path, base: Path, part: float) -> tuple[Desk, int, int, str]:
+    """A copy of a campaign whose disk lost all behind some byte, and what `up` makes of it."""
+    shutil.copytree(done, base)
+    desk = Desk(base)
+    for lost in (*journal_of(desk).glob("snapshot-*"), *base.glob("faults.db*")):
+        lost.unlink()
+    (segment,) = journal_of(desk).glob("segment-*.log")
+    at = round(part * segment.stat().st_size)
+    os.truncate(segment, at)
+    code, said = desk.stargen("up", "campaign.toml")
+    desk.sweep()
+    return desk, at, code, said
+
+
 # --- the database ---------------------------------------------------------------------------------
 
 
@@ -199,15 +230,13 @@ def _position(database: Path) -> int:
 
 # --- the disk -------------------------------------------------------------------------------------
 
-DISK_MIB = 12
-FULL = TEXT.format(count=COUNT, payload=8_000, seconds=0).replace(
-    'database = "sqlite:///faults.db"\n', ""
-)
+SMALL_MIB, LARGE_MIB = 4, 64
+FULL = TEXT.format(count=COUNT, payload=8_000, seconds=0).replace("faults.db", "out/faults.db")
 
 
 def private_disk(base: Path) -> list[str]:
     """A command that gives what it runs a small disk of its own at `base`/out."""
-    mount = f'mount -t tmpfs -o size={DISK_MIB}m tmpfs "$0" && exec "$@"'
+    mount = f'mount -t tmpfs -o size={SMALL_MIB}m tmpfs "$0" && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", mount, str(base / "out")]
 
 
@@ -220,33 +249,43 @@ def can_mount(base: Path) -> bool:
 
 
 def test_a_full_disk_pauses_the_campaign_until_there_is_room(tmp_path: Path) -> None:
+    """Journal, agent's spool, scratch and database share a disk that holds half of it all."""
     if not can_mount(tmp_path):
         pytest.skip("needs a mount namespace of its own: unshare --mount and mount")
     campaign = RealCampaign(tmp_path, FULL)
-    holder = subprocess.Popen([*private_disk(tmp_path), "sleep", "120"], env=campaign.environment())
+    holder = subprocess.Popen([*private_disk(tmp_path), "sleep", "240"], env=campaign.environment())
+    enter = ["nsenter", f"--target={holder.pid}", "--mount"]
     try:
         inside = Path(f"/proc/{holder.pid}/root") / campaign.folder.relative_to("/")
         assert wait_for(lambda: os.path.ismount(inside))
-        (inside / "filler").write_bytes(bytes((DISK_MIB - 3) * 2**20))
-        master = campaign.start((), "nsenter", f"--target={holder.pid}", "--mount", "--wd=/")
-        assert wait_for(lambda: _is_full(campaign), 30.0), campaign.said()
+        master = campaign.start((), *enter, "--wd=/")
+        assert wait_for(lambda: _is_full(campaign), 60.0), campaign.said()
         time.sleep(1.0)
         assert master.poll() is None, "the master gave up"
         before = _status(campaign)["journal"]["durable"]
-        (inside / "filler").unlink()
+        look = [sys.executable, "-m", "stargen.cli", "status", "--campaign", str(campaign.folder)]
+        seen = subprocess.run(
+            [*enter, *look], capture_output=True, text=True, env=campaign.environment(), check=False
+        )
+        assert "disk" in seen.stdout, seen
+        subprocess.run(
+            [*enter, "mount", "-o", f"remount,size={LARGE_MIB}m", str(campaign.folder)], check=True
+        )
         assert campaign.wait(master) == 0, campaign.said()
         shutil.copytree(inside / "journal", tmp_path / "journal")
+        shutil.copy(inside / "faults.db", tmp_path)
     finally:
         kill(holder.pid)
         holder.wait()
         campaign.sweep()
     books = Books(tmp_path / "journal")
     books.check_complete()
+    books.check_database(tmp_path / "faults.db")
     assert books.position > before
     assert len(books.contents("pass")) == COUNT
 
 
-def _status(campaign: RealCampaign) -> dict:
+def _status(campaign: RealCampaign) -> dict[str, Any]:
     with ControlClient.of(campaign.folder) as master:
         return master.status()
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from stargen.calculators.contract import CalculatorInfo, Change, Command, Finding, Progress
 from stargen.calculators.echo import Source
+from stargen.messages import TasksDone, encode
 from stargen.model import Shape
+from stargen.transport.frames import MESSAGE, frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,32 @@ class Act:
             time.sleep(60)
             os._exit(0)
         os._exit(7)
+
+    def link(self):
+        """The worker's own end of its link."""
+        return int(sys.orig_argv[sys.orig_argv.index("--link") + 1])
+
+    def babble(self, params, context):
+        """Noise on the link to the agent, and life goes on."""
+        os.write(self.link(), os.urandom(100_000))
+        time.sleep(params.seconds)
+
+    def lie(self, params, context):
+        """A message on the link that is none of a worker's."""
+        body = encode(TasksDone(99, []))
+        os.write(self.link(), frame(MESSAGE, body))
+        time.sleep(params.seconds)
+
+    def hang_up(self, params, context):
+        """No link to the agent any more, and life goes on."""
+        os.close(self.link())
+        time.sleep(params.seconds)
+
+    def flood(self, params, context):
+        """More on standard output than a disk should hold."""
+        for _ in range(80):
+            os.write(1, b"x" * 2**20)
+        time.sleep(params.seconds)
 
     def first_slow(self, params, context):
         """One task of all is slow."""

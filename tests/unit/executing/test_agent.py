@@ -281,6 +281,73 @@ async def test_a_second_agent_in_the_same_place_is_refused(master, agent):
     assert f"process {agent.process.pid}" in run.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--socket", "/tmp/" + "x" * 150], "at most 107 bytes"),
+        (["--socket", "{folder}/none/s"], "No such file"),
+        (["--socket", "{folder}/taken"], "in use"),
+        (["--cores=-1"], "'-1' is not a whole number"),
+        (["--memory-gib=nan"], "'nan' is not a number"),
+        (["--custom", "licence=many"], "'many' is not a number"),
+        (["--state", "{folder}/taken/state"], "Not a directory"),
+        (["--scratch", "{folder}/taken"], "File exists"),
+    ],
+)
+def test_an_agent_that_cannot_be_says_why(tmp_path, arguments, words):
+    (tmp_path / "taken").touch()
+    command = [sys.executable, "-m", "stargen.executing.agent", "--node", "here"]
+    command += ["--campaign-folder", str(tmp_path), "--socket", str(tmp_path / "s")]
+    command += [word.replace("{folder}", str(tmp_path)) for word in arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert run.returncode == 2
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"agent_id": "../.."}', '{"agent_id": "00", "incarnation": "x"}']
+)
+async def test_a_damaged_memory_is_begun_anew(tmp_path, text):
+    agent = AgentProcess(tmp_path)
+    agent.state.mkdir(parents=True)
+    (agent.state / "agent.json").write_text(text)
+    (agent.state / "spool").mkdir()
+    (agent.state / "spool" / "00000007.spool").write_bytes(os.urandom(100))
+    (agent.state / "spool" / "notes.spool").write_text("not ours")
+    with agent:
+        async with ScriptedMaster(agent) as master:
+            assert master.inventory.incarnation == 1
+            assert len(bytes.fromhex(master.inventory.agent_id)) == 8
+            master.define("echo.map")
+            await master.outcomes(master.run(1))
+            assert master.done
+
+
+async def test_a_stopped_agent_goes_on_where_it_was(master, agent):
+    master.define(short(0.3))
+    refs = master.run(8)
+    await running(master, 2)
+    agent.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(1.5)
+    agent.process.send_signal(signal.SIGCONT)
+    await master.outcomes(refs)
+    assert master.done.keys() == set(refs)
+
+
+async def test_without_a_place_for_scratch_a_task_is_sent_elsewhere(agent, tmp_path):
+    async with ScriptedMaster(agent) as master:
+        (tmp_path / "local").rmdir()
+        (tmp_path / "local").write_text("a file where the folder should be")
+        master.define("echo.map")
+        (ref,) = master.run(1, scratch="local")
+        await master.outcomes([ref])
+        assert master.faults[ref].failure == "infrastructure"
+        fine = master.run(2, first=5)
+        await master.outcomes(fine)
+        assert master.done.keys() == set(fine)
+
+
 async def test_orders_for_an_unknown_job_end_the_link_and_not_the_agent(agent):
     master = await ScriptedMaster(agent).connect()
     master.run(1, job=77)

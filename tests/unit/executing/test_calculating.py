@@ -136,6 +136,26 @@ async def test_an_orphan_that_holds_the_link_open_is_no_hindrance(master, agent)
     assert len([s for s in states if s and s.pid == s.session]) == len(idle), "the orphan is gone"
 
 
+@pytest.mark.parametrize("mode", ["babble", "lie", "hang-up"])
+async def test_one_that_spoils_its_link_is_ended(master, agent, mode):
+    fault = await one_fault(master, act(mode, seconds=60.0))
+    assert fault.failure == "calculation"
+    assert "link" in fault.message
+    await works_still(master)
+    living = [process_of(pid) for pid in marked_members(agent.identity["agent_id"])]
+    assert len([p for p in living if p]) <= 2, "who spoiled it is gone"
+
+
+async def test_what_a_worker_prints_without_end_is_cut(master, agent):
+    master.define(act("flood", seconds=1.0))
+    (ref,) = master.run(1)
+    await master.outcomes([ref])
+    assert ref in master.done
+    logs = list((agent.state / "workers").iterdir())
+    assert logs
+    assert all(log.stat().st_size < 64 * 2**20 for log in logs)
+
+
 async def test_an_endless_loop_meets_its_walltime(master):
     began = time.monotonic()
     fault = await one_fault(master, ("nasty.fault", {"mode": "loop", "every": 1}), walltime_s=0.5)

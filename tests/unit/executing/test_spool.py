@@ -103,6 +103,19 @@ def test_a_full_disk_holds_results_in_memory_until_there_is_room(tmp_path, monke
     assert Spool(tmp_path).refs() == [ref(1), ref(2)], "the short write was taken back"
 
 
+def test_where_no_new_segment_can_be_made_results_wait_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr("stargen.executing.spool._SEGMENT_BYTES", 10)
+    spool = Spool(tmp_path)
+    keep(spool, done(1))
+    tmp_path.rename(tmp_path.with_name("away"))
+    keep(spool, done(2))
+    assert "No such file" in spool.failed
+    tmp_path.with_name("away").rename(tmp_path)
+    keep(spool, done(3))
+    assert not spool.full
+    assert list(spool.read([ref(1), ref(2), ref(3)])) == [done(1), done(2), done(3)]
+
+
 def test_what_was_never_written_can_be_acknowledged(tmp_path, monkeypatch):
     spool = Spool(tmp_path)
     monkeypatch.setattr(os, "write", lambda fd, data: (_ for _ in ()).throw(OSError(28, "full")))
