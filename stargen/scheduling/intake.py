@@ -8,6 +8,7 @@ from stargen.crystal import Envelope, envelope_of
 from stargen.messages import AttemptRef
 from stargen.records import FinishedRow, LaneOpened, LateResults, Routed, TasksFinished
 from stargen.scheduling import aggregator, policy
+from stargen.scheduling.aggregator import text_hash
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.ending import Ending
 from stargen.scheduling.events import (
@@ -52,7 +53,8 @@ class Intake:
                 rows[index], entries[index] = [], []
             entries[index] += out
             took_us, sizes = int(duration_s * 1e6), [len(entry) for entry in out]
-            keys = self._keys(job, out) if job.plan.key_of is not None else []
+            key_of = job.plan.key_of
+            keys = [] if key_of is None else [text_hash(key_of(envelope_of(e))) for e in out]
             what = (segment, at, sizes, drops_size, drops, end, keys)
             rows[index].append(FinishedRow(ordinal, epoch, n, took_us, *what))
         for job_index, finished in rows.items():
@@ -63,13 +65,6 @@ class Intake:
         node = self.state.nodes.get(event.node)
         if node is not None:
             node.failures_in_row = 0
-
-    def _keys(self, job: JobState, entries: Sequence[bytes]) -> list[int]:
-        """The key hash of each entry that a keyed job puts out."""
-        key_of = job.plan.key_of
-        if key_of is None:
-            return []
-        return [aggregator.text_hash(key_of(envelope_of(entry))) for entry in entries]
 
     def _accept(
         self, job_index: int, node: str, rows: list[FinishedRow], entries: list[bytes]
