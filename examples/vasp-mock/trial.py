@@ -99,11 +99,20 @@ def environment(folder: Path, plan: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def start(folder: Path, environ: dict[str, str]) -> subprocess.Popen[bytes]:
+def start(folder: Path, environ: dict[str, str], *options: str) -> subprocess.Popen[bytes]:
     """`stargen up`, in `folder`."""
     with (folder / "up.log").open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "stargen.cli", "up", "campaign.toml", "--folder", "out"],
+            [
+                sys.executable,
+                "-m",
+                "stargen.cli",
+                "up",
+                "campaign.toml",
+                "--folder",
+                "out",
+                *options,
+            ],
             cwd=folder,
             env=environ,
             stdout=log,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from itertools import pairwise
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,10 @@ class Path(NamedTuple):
     points: NDArray[np.float64]
     labels: dict[int, str]
     starts: list[int]
+
+    def noted(self) -> dict[str, Any]:
+        """What a result needs to know of it, as JSON can hold it."""
+        return {"labels": self.labels, "starts": self.starts, "n_points": len(self.points)}
 
 
 def standard_cell(crystal: Crystal, symprec_ang: float, *, standardize: bool) -> Structure:

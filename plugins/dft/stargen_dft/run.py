@@ -1,7 +1,7 @@
 """What a run's folder tells of itself: which step it is at, since when, what was mended.
 
-The note lies beside VASP's files and travels with them, so that an attempt on another node goes on
-where the last one stopped and ceilings count for the whole task.
+The note lies beside the program's files and travels with them, so that an attempt on another node
+goes on where the last one stopped and ceilings count for the whole task.
 """
 
 from __future__ import annotations
@@ -11,18 +11,16 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from stargen.files import write_atomically
 
 NOTE = "stargen-run.json"
-SOFT_STOP = "stargen-soft-stop"
-"""Marks that the run was asked to stop because its time ends."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
-    """One task's folder.
+    """One task's folder. A plugin adds fields of its own.
 
     Parameters
     ----------
@@ -31,12 +29,11 @@ class Run:
     place : the folder of the attempt that wrote this; another one means another attempt
     attempt_began, run_began : seconds since the epoch
     walltime_s : of the attempt, if it has a limit
-    strict, max_corrections, silent_s, start_s, continuations : as the parameters say
+    strict, max_corrections, silent_s : as the parameters say
     corrections : all of the task so far: step, fault, message, changes, and how long after the
         run's begin it was mended, seconds
-    ionic_steps : finished in earlier runs of this step
     initial_volume : Å^3, before this step
-    known : what steps found out: fermi_ev, gap_ev, n_bands
+    known : what steps found out for later ones
     path : labels and starts of the band path that the k-points end with
     """
 
@@ -49,16 +46,13 @@ class Run:
     strict: bool = False
     max_corrections: int = 0
     silent_s: float = 0.0
-    start_s: float = 0.0
-    continuations: int = 0
     corrections: list[dict[str, Any]] = field(default_factory=list)
-    ionic_steps: int = 0
     initial_volume: float = 0.0
     known: dict[str, Any] = field(default_factory=dict)
     path: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, folder: Path) -> Run | None:
+    def of(cls, folder: Path) -> Self | None:
         """The note of a folder, if there is one that can be read."""
         try:
             return cls(**json.loads((folder / NOTE).read_text(encoding="utf-8")))

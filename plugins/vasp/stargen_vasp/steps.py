@@ -123,7 +123,7 @@ class Step(ABC):
             corrections=before.corrections if before is not None else [],
             initial_volume=candidate.crystal.volume / candidate.crystal.n_atoms,
             known=known._asdict(),
-            path=None if plan.path is None else _noted(plan.path),
+            path=None if plan.path is None else plan.path.noted(),
         )
 
     # --- supervision ------------------------------------------------------------------------------
@@ -378,10 +378,6 @@ def _same_kpoints(folder: Path, kpoints: Kpoints) -> bool:
         return (folder / "KPOINTS").read_text(encoding="utf-8") == str(kpoints)
     except OSError:
         return False
-
-
-def _noted(path: cells.Path) -> dict[str, Any]:
-    return {"labels": path.labels, "starts": path.starts, "n_points": len(path.points)}
 
 
 def _reasons(outputs: Outputs) -> dict[str, tuple[bool, str]]:

@@ -68,6 +68,35 @@ def test_a_walltime_too_short_is_met_in_several_attempts(trial, tmp_path):
     assert fate.candidate.properties["converged"] is True
 
 
+BROKEN = {
+    "bad module": ('vasp = "/no/module/vasp_std"', []),
+    "full scratch": ('vasp = "stargen-mock-vasp"', [{"fault": "disk-full", "times": 999}]),
+    "mute": ('vasp = "false"', []),
+}
+
+
+@pytest.mark.parametrize("cause", BROKEN)
+def test_a_job_that_fails_and_fails_is_held_and_goes_on_without_loss(trial, tmp_path, cause):
+    command, plan = BROKEN[cause]
+    count = 40
+    trial.write(tmp_path, count, ["relax"])
+    site = tmp_path / "stargen.toml"
+    sound = site.read_text()
+    site.write_text(sound.replace('vasp = "stargen-mock-vasp"', command))
+    code, told = up(trial, tmp_path, plan)
+    assert code != 0
+    assert "held" in told
+    failed = [fate for fate in trial.fates(tmp_path, count).values() if fate.end != "unaccounted"]
+    assert len(failed) <= 20
+    assert not any(fate.end == "kept" for fate in failed)
+
+    site.write_text(sound)
+    again = trial.start(tmp_path, trial.environment(tmp_path, []), "--release=dft", "--retry=dft")
+    assert again.wait(timeout=250) == 0, (tmp_path / "up.log").read_text()
+    assert {fate.end for fate in trial.fates(tmp_path, count).values()} == {"kept"}
+    assert trial.left_over(tmp_path) == []
+
+
 def test_without_potcars_nothing_is_queued(trial, tmp_path):
     trial.write(tmp_path, 1, ["relax"])
     environ = {k: v for k, v in os.environ.items() if not k.startswith("PMG_")}

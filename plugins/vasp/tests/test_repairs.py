@@ -57,11 +57,11 @@ def text_of(path):
 def test_what_vasp_printed_is_understood(shared_data, tmp_path, name):
     path = shared_data / "vasp_samples" / "custodian" / name
     (tmp_path / "stdout.txt").write_text(text_of(path))
-    finding = table.seen_after_the_end(Outputs(tmp_path), Run("vasp.relax"))
+    finding = table.seen_after_the_end(Outputs(tmp_path), Run(step="vasp.relax"))
     assert finding is not None
     assert finding.fault == SAMPLES[name]
     assert finding.message
-    watched = table.seen_while_running(Outputs(tmp_path), Run("vasp.relax"))
+    watched = table.seen_while_running(Outputs(tmp_path), Run(step="vasp.relax"))
     repair = table.BY_FAULT[finding.fault]
     assert (watched is None) == getattr(repair, "advice", False)
 
@@ -168,12 +168,12 @@ def test_recorded_runs_are_judged(shared_data, tmp_path):
     source = shared_data / "vasp_samples" / "custodian" / "nonconv"
     for name in ("INCAR", "OSZICAR", "POSCAR"):
         shutil.copy(source / name, tmp_path)
-    finding = table.seen_while_running(Outputs(tmp_path), Run("vasp.relax"))
+    finding = table.seen_while_running(Outputs(tmp_path), Run(step="vasp.relax"))
     assert finding is not None
     assert finding.fault == "electrons never converge"
     positive = shared_data / "vasp_samples" / "custodian" / "positive_energy"
     for name in ("INCAR", "OSZICAR", "POSCAR"):
         shutil.copy(positive / name, tmp_path)
-    finding = table.seen_while_running(Outputs(tmp_path), Run("vasp.relax"))
+    finding = table.seen_while_running(Outputs(tmp_path), Run(step="vasp.relax"))
     assert finding is not None
     assert finding.fault == "positive energy"
