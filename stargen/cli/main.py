@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from stargen.cli import checking, journal, looking, nodes, plugins, running, starting, steering
+from stargen.cli import checking, journal, looking, nodes, plugins, running, starting, steering, top
 from stargen.cli.words import fail
 from stargen.errors import JournalError, UserError
 from stargen.version import __version__
@@ -59,6 +59,7 @@ def build() -> typer.Typer:
     app.command("schema", rich_help_panel="Prepare")(starting.schema)
     app.command("plugins", rich_help_panel="Prepare")(plugins.plugins)
     app.command("status", rich_help_panel="Look")(looking.status)
+    app.command("top", rich_help_panel="Look")(top.top)
     app.command("explain", rich_help_panel="Look")(looking.explain)
     app.command("failures", rich_help_panel="Look")(looking.failures)
     app.command("retry", rich_help_panel="Steer")(steering.retry)

@@ -1,0 +1,192 @@
+"""The application: pages, keys, time, themes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Input
+
+from stargen.quantities import duration
+from stargen.tui.ascii import AsciiOnly, speaks_utf8
+from stargen.tui.desk import Desk
+from stargen.tui.feed import SPEEDS
+from stargen.tui.help import Help
+from stargen.tui.link import Live, MasterLink
+from stargen.tui.page import TABS, Page
+from stargen.tui.screens import PAGES
+from stargen.tui.themes import DARK, INKS, SIXTEEN, THEMES
+
+_EVERY_S = 0.5
+
+
+class Dashboard(App[None]):
+    """Looks at one campaign; ends without touching it."""
+
+    CSS_PATH = "stargen.tcss"
+    TITLE = "stargen"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "colon"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(number), f"page('{name}')", name.capitalize(), show=False)
+            for number, name in enumerate(TABS, 1)
+        ),
+        Binding("left_square_bracket", "step(-1)", "Earlier", show=False),
+        Binding("right_square_bracket", "step(1)", "Later", show=False),
+        Binding("minus", "speed(-1)", "Smaller steps", show=False),
+        Binding("plus", "speed(1)", "Larger steps", show=False),
+        Binding("p", "play", "Play", show=False),
+        Binding("end", "live", "Now", show=False, priority=True),
+        Binding("question_mark", "help", "Help"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, desk: Desk, *, theme: str | None = None, ascii_only: bool = False) -> None:
+        super().__init__()
+        self.desk = desk
+        for each in THEMES:
+            self.register_theme(each)
+        few = self.console.color_system == "standard"
+        self.theme = theme or (SIXTEEN if few else DARK)
+        if ascii_only or not speaks_utf8():
+            self._filters.append(AsciiOnly())
+        for name, page in PAGES.items():
+            self.add_mode(name, partial(page, desk))
+        self._link = MasterLink(desk.connect, self._heard) if desk.connect is not None else None
+        self._drawn: tuple[object, ...] = ()
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Inks for the themes that are not ours."""
+        colours = self.current_theme.to_color_system().generate()
+        return {f"ink-{ink}": colours[name] for ink, name in INKS.items()}
+
+    # --- following --------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        await self.switch_mode(TABS[0])
+        self.run_worker(self.desk.feed.run(), exit_on_error=False)
+        if self._link is not None:
+            self._link.start()
+        self.set_interval(_EVERY_S, self._tick)
+
+    def on_unmount(self) -> None:
+        if self._link is not None:
+            self._link.stop()
+
+    def _heard(self, live: Live | None) -> None:
+        """From the link's thread."""
+        if self._running:
+            self._loop_call(live)
+
+    def _loop_call(self, live: Live | None) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self.desk.heard, live)
+
+    async def _tick(self) -> None:
+        feed = self.desk.feed
+        if feed.playing:
+            await feed.play(_EVERY_S)
+        drawn = (
+            feed.view.position,
+            int(feed.now),
+            feed.master,
+            feed.state,
+            feed.problem,
+            feed.read_all,
+        )
+        if drawn != self._drawn or not feed.read_all:
+            self._drawn = drawn
+            self._refresh_page()
+
+    def _refresh_page(self) -> None:
+        if isinstance(self.screen, Page):
+            self.screen.refresh_all()
+
+    # --- keys -------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not (action == "live" and isinstance(self.focused, Input))
+
+    def action_page(self, name: str) -> None:
+        if not isinstance(self.screen, Page):
+            return  # a question is open
+        if self.current_mode == name:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
+        self.switch_mode(name)
+
+    def go_back(self) -> None:
+        """To the page before; to the overview from any other first page."""
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self.current_mode != TABS[0]:
+            self.switch_mode(TABS[0])
+
+    def open(self, page: Page) -> None:
+        """A page behind the present one."""
+        self.push_screen(page)
+
+    def show_filtered(self, name: str, typed: str) -> None:
+        """A page, with what a filter leaves."""
+        self.switch_mode(name)
+        self.call_after_refresh(self._filter, typed)
+
+    def _filter(self, typed: str) -> None:
+        if isinstance(self.screen, Page):
+            self.screen.set_filter(typed)
+
+    def action_help(self) -> None:
+        if isinstance(self.screen, Page):
+            self.push_screen(Help(self.screen))
+
+    async def action_step(self, direction: int) -> None:
+        await self.desk.feed.step(direction)
+        self._refresh_page()
+
+    def action_speed(self, direction: int) -> None:
+        feed = self.desk.feed
+        feed.change_speed(direction)
+        self.notify(f"steps of {duration(feed.speed)}", timeout=1.5)
+        self._refresh_page()
+
+    async def action_play(self) -> None:
+        await self.desk.feed.toggle_playing()
+        self._refresh_page()
+
+    def action_live(self) -> None:
+        self.desk.feed.go_live()
+        self._refresh_page()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        for name in TABS:
+            yield SystemCommand(
+                name.capitalize(), f"The page {name}", partial(self.action_page, name)
+            )
+        yield SystemCommand("Now", "Back from the past", self.action_live)
+        yield SystemCommand("Start", "The campaign's first moment", self._to_start)
+        for speed in SPEEDS:
+            text = f"Steps of {duration(speed)}"
+            yield SystemCommand(
+                text, "For [ and ], and while playing", partial(self._set_speed, speed)
+            )
+        yield SystemCommand("Theme", "Choose the colours", self.action_change_theme)
+        yield SystemCommand("Screenshot", "Save what is seen as SVG", self._picture)
+        yield SystemCommand("Keys", "All keys of this page", self.action_help)
+        yield SystemCommand("Quit", "End this view; the campaign goes on", self.exit)
+
+    def _picture(self) -> None:
+        self.notify(f"written to {self.save_screenshot()}")
+
+    async def _to_start(self) -> None:
+        await self.desk.feed.go_to_start()
+        self._refresh_page()
+
+    def _set_speed(self, speed: int) -> None:
+        self.desk.feed.speed = speed
+        self._refresh_page()

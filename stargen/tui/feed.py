@@ -1,0 +1,203 @@
+"""Feed: what the screens show, now or at the moment somebody travelled to.
+
+Records are read from the journal's files, also while a master writes them: that costs the master
+nothing, and goes on when it dies and when it comes back. Reading and decoding happen in a thread;
+taking records into a view that is shown happens on the event loop, so nothing needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from stargen.codec import unpack
+from stargen.errors import JournalCorrupt, JournalError
+from stargen.journal import newest_snapshot
+from stargen.status_forms import thaw
+from stargen.tui.history import KeyFrames, Walker, first_moment, view_at
+from stargen.tui.link import Live
+from stargen.tui.trail import View
+
+_LOOK_EVERY_S = 0.25
+_AT_ONCE = 1_000
+_FRESH_S = 10.0
+
+SPEEDS = (1, 10, 60, 600, 3600)
+"""Seconds of the campaign to a step, or to a second of playing."""
+
+
+class Feed:
+    """Follows a journal, and travels in it.
+
+    Parameters
+    ----------
+    journal : folder of the journal
+    follow : whether to look for new records; otherwise the journal is read once
+    wall : the time of day
+    """
+
+    def __init__(
+        self, journal: Path, *, follow: bool = True, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.journal = journal
+        self.live = View()
+        self.master: Live | None = None
+        self.problem: str | None = None
+        self.read_all = False
+        self.speed = 10
+        self.playing = False
+        self._follow = follow
+        self._wall = wall
+        self._frames = KeyFrames()
+        self._past: tuple[View, Walker] | None = None
+        self._cursor = 0.0
+        self._first: float | None = None
+        self._reading = View()
+        self._grew_at = 0.0
+        self._travelling = asyncio.Lock()
+        self._lives = 0
+
+    # --- what is shown ----------------------------------------------------------------------------
+
+    @property
+    def view(self) -> View:
+        return self.live if self._past is None else self._past[0]
+
+    @property
+    def is_past(self) -> bool:
+        """Whether a former moment is shown."""
+        return self._past is not None
+
+    @property
+    def records_read(self) -> int:
+        """How far the first reading of the journal has come."""
+        return self._reading.position
+
+    @property
+    def growing(self) -> bool:
+        """Whether the journal has got a record just now."""
+        return self._wall() - self._grew_at < _FRESH_S
+
+    @property
+    def now(self) -> float:
+        """The moment that is shown."""
+        if self._past is not None:
+            return self._cursor
+        alive = self.master is not None or (self._follow and self.growing)
+        return self._wall() if alive else self.live.status.at
+
+    @property
+    def state(self) -> str:
+        """State of the campaign at that moment, in a word."""
+        state = self.view.status.state
+        if state != "running" or self.is_past or self.master is not None:
+            return state
+        return "running" if self._follow and self.growing else "interrupted"
+
+    # --- following --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Read the journal and, if it is to be followed, go on until cancelled."""
+        while True:
+            try:
+                await self._run_once()
+            except JournalCorrupt as error:
+                self.problem = str(error)
+                return
+            except JournalError as error:
+                self.problem = f"{error}; reading it again"
+                await asyncio.sleep(1.0)
+            else:
+                return
+
+    async def _run_once(self) -> None:
+        walker = await asyncio.to_thread(self._open)
+        self.problem = None
+        while self._follow:
+            rows = await asyncio.to_thread(walker.some, _AT_ONCE)
+            for position, record in rows:
+                self.live.take(position, record)
+            if rows:
+                self._grew_at = self._wall()
+                self._frames.offer(self.live)
+            if len(rows) < _AT_ONCE:
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+    def _open(self) -> Walker:
+        """Everything up to now: from the newest snapshot, or from the start."""
+        frames = KeyFrames()
+        view = _remembered(self.journal)
+        self._reading = view
+        walker = Walker(self.journal, view.position)
+        while rows := walker.some(_AT_ONCE):
+            for position, record in rows:
+                view.take(position, record)
+            frames.offer(view)
+        self._frames, self.live = frames, view
+        self.read_all = True
+        return walker
+
+    # --- travelling -------------------------------------------------------------------------------
+
+    async def step(self, direction: int) -> None:
+        """Go `speed` seconds earlier (-1) or later (1)."""
+        await self.go_to((self._cursor if self.is_past else self.now) + direction * self.speed)
+
+    async def play(self, seconds: float) -> None:
+        """Let so many seconds pass, at the chosen speed; playing ends where the journal does."""
+        await self.go_to(self._cursor + seconds * self.speed)
+        if self._cursor >= self.live.status.at:
+            self.playing = False
+
+    async def go_to(self, at: float) -> None:
+        """Show the campaign as it was at a moment."""
+        if self._travelling.locked():
+            return  # keys that are pressed while the last one is still at work add nothing
+        async with self._travelling:
+            if self._first is None:
+                self._first = await asyncio.to_thread(first_moment, self.journal)
+            lives = self._lives
+            at = max(self._first or 0.0, min(at, self.live.status.at))
+            past = await self._travelled(at)
+            if lives == self._lives:  # nobody has gone back to the present meanwhile
+                self._past, self._cursor = past, at
+
+    async def _travelled(self, at: float) -> tuple[View, Walker]:
+        past = self._past
+        if past is None or at < self._cursor or self._frames.between(past[0].position, at):
+            return await asyncio.to_thread(view_at, self.journal, self._frames, at)
+        view, walker = past
+        for position, record in await asyncio.to_thread(lambda: list(walker.until(at))):
+            view.take(position, record)
+        return past
+
+    async def go_to_start(self) -> None:
+        await self.go_to(0.0)
+
+    def go_live(self) -> None:
+        """Show what is now."""
+        self._past, self.playing = None, False
+        self._lives += 1
+
+    def change_speed(self, direction: int) -> None:
+        """The next faster (1) or slower (-1) speed."""
+        index = SPEEDS.index(self.speed) + direction
+        self.speed = SPEEDS[max(0, min(len(SPEEDS) - 1, index))]
+
+    async def toggle_playing(self) -> None:
+        """Begin to play from the moment shown (from the start, if that is the end), or stop."""
+        if self.playing:
+            self.playing = False
+            return
+        if not self.is_past:
+            await self.go_to_start()
+        self.playing = True
+
+
+def _remembered(journal: Path) -> View:
+    snapshot, _ = newest_snapshot(journal)
+    if snapshot is None:
+        return View()
+    return View(thaw(unpack(snapshot.state)[1]), position=snapshot.position)

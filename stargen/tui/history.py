@@ -1,0 +1,130 @@
+"""Any moment of a campaign again: key frames of its status, and the records between them.
+
+Key frames are taken while records are read for other reasons, so that the first look into the past
+reads the journal up to there and later ones do not. When there are too many, every other one goes
+and the distance doubles: their number, not their distance, is what stays bounded.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from stargen.codec import pack, unpack
+from stargen.journal import RecordReader
+from stargen.records import Record, decode
+from stargen.status_forms import freeze, thaw
+from stargen.tui.trail import View
+
+_FIRST_DISTANCE = 1_000
+_MOST = 64
+
+
+class KeyFrame(NamedTuple):
+    """The status at `position`, whose last record bears `at`; empty form: before the first."""
+
+    position: int
+    at: float
+    form: bytes
+
+    def view(self) -> View:
+        return View(thaw(unpack(self.form)), position=self.position) if self.form else View()
+
+
+_START = KeyFrame(0, float("-inf"), b"")
+
+
+@dataclass(slots=True)
+class KeyFrames:
+    """Key frames in their order; several threads may use them."""
+
+    distance: int = _FIRST_DISTANCE
+    _frames: list[KeyFrame] = field(default_factory=lambda: [_START])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def offer(self, view: View) -> None:
+        """Keep a frame of this view if none is near."""
+        position = view.position
+        with self._lock:
+            place = bisect_right(self._frames, position, key=lambda frame: frame.position)
+            near = self._frames[place - 1].position + self.distance > position
+            if near or (
+                place < len(self._frames)
+                and self._frames[place].position - self.distance < position
+            ):
+                return
+            frame = KeyFrame(position, view.status.at, pack(freeze(view.status)))
+            self._frames.insert(place, frame)
+            if len(self._frames) > _MOST:
+                self._frames = self._frames[::2]
+                self.distance *= 2
+
+    def before(self, at: float) -> KeyFrame:
+        """The last but one before a moment: the way from there fills the trail as well."""
+        with self._lock:
+            place = bisect_right(self._frames, at, key=lambda frame: frame.at)
+            return self._frames[max(0, place - 2)]
+
+    def between(self, position: int, at: float) -> bool:
+        """Whether starting from a frame is shorter than going on from `position`."""
+        return self.before(at).position > position
+
+
+class Walker:
+    """Reads decoded records one stretch after another, up to a moment or a number."""
+
+    def __init__(self, journal: Path, after: int) -> None:
+        self._reader = RecordReader(journal, after)
+        self._rows: Iterator[tuple[int, bytes]] | None = None
+        self._next: tuple[int, Record] | None = None
+
+    def some(self, most: int) -> list[tuple[int, Record]]:
+        """At most so many further records; fewer: there are no more at present."""
+        found: list[tuple[int, Record]] = []
+        while len(found) < most and (row := self._take()) is not None:
+            found.append(row)
+        return found
+
+    def until(self, at: float) -> Iterator[tuple[int, Record]]:
+        """The records up to a moment; the first one beyond it stays for the next call."""
+        while (row := self._take()) is not None:
+            if row[1].at > at:
+                self._next = row
+                return
+            yield row
+
+    def _take(self) -> tuple[int, Record] | None:
+        if self._next is not None:
+            row, self._next = self._next, None
+            return row
+        if self._rows is None:
+            self._rows = self._reader.read()
+        for position, body in self._rows:
+            return position, decode(body)
+        self._rows = None  # read up to the end: a later call looks again
+        return None
+
+
+def view_at(journal: Path, frames: KeyFrames, at: float) -> tuple[View, Walker]:
+    """The campaign at a moment, and the walker that goes on from there."""
+    view = frames.before(at).view()
+    walker = Walker(journal, view.position)
+    for position, record in walker.until(at):
+        view.take(position, record)
+        if position % _FIRST_DISTANCE == 0:
+            frames.offer(view)
+    return view, walker
+
+
+def first_moment(journal: Path) -> float | None:
+    """When the first record was written; None if there is none."""
+    for _, body in RecordReader(journal).read(1):
+        return decode(body).at
+    return None

@@ -1,0 +1,369 @@
+"""Nodes: a grid of all, a table of those that are looked for, and one node by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from stargen.quantities import clock, count, duration
+from stargen.tui.desk import Desk
+from stargen.tui.ink import Drawn, Line, heading
+from stargen.tui.nodes import (
+    COLOURS,
+    STATE_STYLES,
+    NodeRow,
+    cell,
+    legend,
+    node_rows,
+    resources_in_words,
+)
+from stargen.tui.page import Page
+from stargen.tui.pages import WINDOW
+from stargen.tui.screens.task import TaskPage
+from stargen.tui.usage import MEASURES
+from stargen.tui.widgets.heatgrid import HeatGrid
+from stargen.tui.widgets.marks import bar, heat, sparkline
+from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
+from stargen.tui.words import short
+
+_NODES = (
+    Column("node", 16, sort=True),
+    Column("state", 9, sort=True),
+    Column("pool", 10, sort=True, rank=4),
+    Column("cpu", 12, sort=True),
+    Column("memory", 12, sort=True, rank=1),
+    Column("gpu", 6, right=True, sort=True, rank=3),
+    Column("running", 7, right=True, sort=True),
+    Column("finished", 9, right=True, sort=True, rank=1),
+    Column("failed", 6, right=True, sort=True),
+    Column("cores", 5, right=True, sort=True, rank=5),
+    Column("reason", 0, rank=2),
+)
+_KEYS: dict[str, Callable[[NodeRow], Any]] = {
+    "node": lambda row: row.node.name,
+    "state": lambda row: row.state,
+    "pool": lambda row: row.node.pool,
+    "cpu": lambda row: row.reading.cpu if row.reading else -1.0,
+    "memory": lambda row: row.reading.memory if row.reading else -1.0,
+    "gpu": lambda row: (row.reading.gpu or 0.0) if row.reading else -1.0,
+    "running": lambda row: row.node.running,
+    "finished": lambda row: row.node.finished,
+    "failed": lambda row: row.node.failed,
+    "cores": lambda row: row.cores,
+}
+_VIEWS = ("both", "grid", "table")
+
+
+class Nodes(Page):
+    """All nodes."""
+
+    tab = "nodes"
+    filtered = "node state pool reason"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "colour", "Colour"),
+        Binding("v", "view", "View"),
+        Binding("D", "drain", "Drain"),
+        Binding("U", "undrain", "Undrain", show=False),
+    ]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._colour = 0
+        self._view = 0
+        self._first = 0
+
+    def body(self) -> Iterator[Widget]:
+        yield HeatGrid(id="grid")
+        yield Table(
+            _NODES, id="nodes", title="nodes", empty="no such node", order=Order("node", False)
+        )
+
+    def show(self) -> None:
+        rows = node_rows(self.desk)
+        colour = COLOURS[self._colour]
+        grid, table = self.query_one(HeatGrid), self.query_one("#nodes", Table)
+        grid.give([cell(row, colour) for row in rows], f"nodes by {colour}", legend(rows, colour))
+        self._arrange(grid, table)
+        chosen = [row for row in rows if self._accepts(row)]
+        if table.order is not None:
+            chosen.sort(key=_KEYS[table.order.column], reverse=table.order.reverse)
+        self._first = max(0, min(self._first, len(chosen) - 1))
+        part = chosen[self._first : self._first + WINDOW]
+        table.give([_node_row(row) for row in part], span(self._first, len(part), len(chosen)))
+
+    def _arrange(self, grid: HeatGrid, table: Table) -> None:
+        view = _VIEWS[self._view]
+        grid.display, table.display = view != "table", view != "grid"
+        most = max(3, (self.size.height - 5) // 2) if view == "both" else 10_000
+        height = min(grid.rows_needed(), most)
+        if grid.styles.height is None or grid.styles.height.value != height:
+            grid.styles.height = height
+
+    def _accepts(self, row: NodeRow) -> bool:
+        node = row.node
+        cells = {"node": node.name, "state": row.state, "pool": node.pool, "reason": node.reason}
+        return self.filter.accepts(cells)
+
+    @property
+    def _here(self) -> str | None:
+        if isinstance(self.focused, HeatGrid):
+            return self.focused.name_here
+        return self.query_one("#nodes", Table).key
+
+    def action_colour(self) -> None:
+        self._colour = (self._colour + 1) % len(COLOURS)
+        self.show()
+
+    def action_view(self) -> None:
+        self._view = (self._view + 1) % len(_VIEWS)
+        self.show()
+        (
+            self.query_one(HeatGrid) if _VIEWS[self._view] == "grid" else self.query_one(Table)
+        ).focus()
+
+    def action_drain(self) -> None:
+        drain(self, self._here)
+
+    def action_undrain(self) -> None:
+        undrain(self, self._here)
+
+    def on_table_ordered(self) -> None:
+        self.show()
+
+    def on_table_beyond(self, event: Table.Beyond) -> None:
+        self._first = max(0, self._first + event.direction * (WINDOW // 2))
+        self.show()
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        self.dashboard.open(NodePage(self.desk, event.key))
+
+    def on_heat_grid_opened(self, event: HeatGrid.Opened) -> None:
+        self.dashboard.open(NodePage(self.desk, event.name))
+
+    def on_heat_grid_moved(self, event: HeatGrid.Moved) -> None:
+        self.query_one("#nodes", Table).go_to(event.name)
+
+
+def span(first: int, shown: int, total: int) -> str:
+    """Which part of all rows a window is."""
+    if shown == total:
+        return count(total)
+    return f"{count(first + 1)} to {count(first + shown)} of {count(total)}"
+
+
+def drain(page: Page, node: str | None) -> None:
+    """Ask for a node to take no more work."""
+    if node is not None and node in page.desk.status.nodes:
+        running = page.desk.status.nodes[node].running
+        what = f"Drain node {node}: it takes no more tasks; {running} that it has run to their end."
+        page.act("drain", node, what)
+
+
+def undrain(page: Page, node: str | None) -> None:
+    """Ask for a node to take work again."""
+    if node is not None:
+        page.act("undrain", node, f"Let node {node} take tasks again.")
+
+
+def _node_row(row: NodeRow) -> Row:
+    node, reading = row.node, row.reading
+    style = STATE_STYLES.get(row.state, "")
+    cells: list[Cell] = [
+        short(node.name, 16),
+        (row.state, style),
+        short(node.pool, 10),
+        _percent(reading.cpu if reading else None),
+        _percent(reading.memory if reading else None),
+        "-" if reading is None or reading.gpu is None else f"{reading.gpu:.0f} %",
+        count(node.running) if node.running else "-",
+        count(node.finished),
+        (count(node.failed), "warn") if node.failed else "-",
+        count(row.cores),
+        (node.reason, style),
+    ]
+    return Row(node.name, cells)
+
+
+def _percent(value: float | None) -> Line:
+    if value is None:
+        return [("-", "dim")]
+    return [*bar(value / 100, 6, heat(value)), (f"{value:>4.0f} %", "")]
+
+
+class _Devices(Drawn):
+    """What one node has and does."""
+
+    def __init__(self, page: NodePage) -> None:
+        super().__init__(id="node-devices")
+        self._page = page
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        desk, name = self._page.desk, self._page.node
+        row = next((row for row in node_rows(desk) if row.node.name == name), None)
+        if row is None:
+            return [[(f" node {name} has not joined at this moment", "dim")]]
+        node, style = row.node, STATE_STYLES.get(row.state, "")
+        lines: list[Line] = [
+            heading(f"node {name}", width, f"pool {node.pool}"),
+            [(" ", ""), (row.state, style), (f"  {node.reason}", style)],
+            [(f" {resources_in_words(node.resources)}", "")],
+            [
+                (f" {count(node.running)} running", "bold"),
+                (f"  {count(node.finished)} finished  ", ""),
+                (f"{count(node.failed)} failed", "warn" if node.failed else "dim"),
+                (f"  agent {node.agent_id[:12]}, incarnation {node.incarnation}", "dim"),
+            ],
+        ]
+        return lines + self._loads(row, width)
+
+    def _loads(self, row: NodeRow, width: int) -> list[Line]:
+        load, history = row.load, self._page.desk.usage.nodes.get(row.node.name, ())
+        if load is None or row.reading is None:
+            return [[(" loads are known while a master runs and the node has a link", "dim")]]
+        lines: list[Line] = []
+        room = max(4, min(60, width - 40))
+        facts = {
+            "memory": f"{load['memory_used_gib']:.1f} of {load['memory_total_gib']:.1f} GiB",
+            "cpu": f"{load['buffered']} tasks buffered",
+            "io": f"{load['disk_free_gib']:.0f} GiB free on disk",
+        }
+        for name, of in MEASURES.items():
+            values = [value for each in history if (value := of(each)) is not None]
+            if values:
+                lines.append(
+                    [
+                        (f" {name:<7}", "dim"),
+                        (sparkline(values, room, 100.0), heat(values[-1])),
+                        (f"{values[-1]:>5.0f} %  ", "bold"),
+                        (facts.get(name, ""), "dim"),
+                    ]
+                )
+        for index, busy, used, total in load["gpus"]:
+            line: Line = [(f" GPU {index:<3.0f}", "dim"), *bar(busy / 100, 20, heat(busy))]
+            lines.append([*line, (f"{busy:>5.0f} %  {used:.1f} of {total:.1f} GiB", "")])
+        return lines
+
+
+_RUNNING = (
+    Column("task", 20),
+    Column("elapsed", 11, right=True),
+    Column("of about", 11, right=True),
+    Column("progress", 14),
+    Column("memory", 9, right=True, rank=1),
+    Column("attempt", 9, rank=2),
+    Column("", 0),
+)
+_ENDED = (
+    Column("at", 8),
+    Column("task", 20),
+    Column("how", 10),
+    Column("took", 11, right=True),
+    Column("what", 0),
+)
+
+
+class NodePage(Page):
+    """One node: devices, what it runs, what went wrong on it."""
+
+    tab = "nodes"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("D", "drain", "Drain"),
+        Binding("U", "undrain", "Undrain"),
+    ]
+
+    def __init__(self, desk: Desk, node: str) -> None:
+        super().__init__(desk)
+        self.node = node
+        self.trail = [node]
+
+    def body(self) -> Iterator[Widget]:
+        yield _Devices(self)
+        yield Table(_RUNNING, id="running", title="running tasks", empty="nothing runs here")
+        yield Table(_ENDED, id="ended", title="what ended here", empty="nothing of late")
+
+    def show(self) -> None:
+        panel = self.query_one(_Devices)
+        panel.redraw()
+        height = max(4, len(panel.text.splitlines()))
+        if panel.styles.height is None or panel.styles.height.value != height:
+            panel.styles.height = height
+        self.query_one("#running", Table).give(self._running_rows())
+        self.query_one("#ended", Table).give(self._ended_rows())
+
+    def _running_rows(self) -> list[Row]:
+        desk, status = self.desk, self.desk.status
+        told = {
+            (t["job"], t["ordinal"]): t for t in (desk.load_of(self.node) or {}).get("running", ())
+        }
+        rows: list[Row] = []
+        for index, job in enumerate(status.jobs):
+            usual = job.busy_s / job.finished if job.finished else None
+            for ordinal, (node, _) in job.open.items():
+                if node == self.node:
+                    task = told.get((index, ordinal))
+                    rows.append(_running_row(desk, index, ordinal, task, usual))
+        rows.sort(key=lambda row: row.style)
+        return rows[:WINDOW]
+
+    def _ended_rows(self) -> list[Row]:
+        jobs = self.desk.status.jobs
+        rows: list[Row] = []
+        for end in self.desk.view.trail.recent():
+            if end.node == self.node:
+                key = f"{jobs[end.job].name}/{end.ordinal}"
+                style = "" if end.how == "finished" else "warn"
+                took = "-" if end.duration_s is None else duration(end.duration_s)
+                rows.append(
+                    Row(key, [clock(end.at), key, (end.how, style), took, (end.said, "dim")])
+                )
+            if len(rows) >= WINDOW // 2:
+                break
+        return rows
+
+    def action_drain(self) -> None:
+        drain(self, self.node)
+
+    def action_undrain(self) -> None:
+        undrain(self, self.node)
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        self.dashboard.open(TaskPage(self.desk, event.key, [self.node]))
+
+
+def _running_row(
+    desk: Desk, job: int, ordinal: int, told: dict[str, Any] | None, usual: float | None
+) -> Row:
+    key = f"{desk.status.jobs[job].name}/{ordinal}"
+    began = desk.view.trail.began.get((job, ordinal))
+    if told is None and desk.live is not None:
+        return Row(
+            key,
+            [key, "-", _about(usual), ("in the buffer", "dim"), "-", _attempt(began), ""],
+            "dim",
+        )
+    elapsed = told["elapsed_s"] if told else (max(0.0, desk.now - began.at) if began else 0.0)
+    share = told["done"] / told["total"] if told and told["total"] else None
+    if share is None and usual:
+        share = min(1.0, elapsed / usual)
+    late = usual is not None and elapsed > 3 * usual and elapsed > 60
+    cells: list[Cell] = [
+        key,
+        (duration(elapsed), "warn" if late else ""),
+        _about(usual),
+        bar(share, 12, "warn" if late else "good") if share is not None else "",
+        f"{told['rss_gib']:.2f} GiB" if told and told.get("rss_gib") else "-",
+        _attempt(began),
+        "",
+    ]
+    return Row(key, cells)
+
+
+def _about(usual: float | None) -> str:
+    return "-" if usual is None else duration(usual)
+
+
+def _attempt(began: Any) -> str:
+    return "-" if began is None else f"{began.epoch}.{began.n}"

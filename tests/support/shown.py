@@ -1,0 +1,287 @@
+"""A campaign to look at: six jobs, two pools, failures, a lost node, a held job; made from a seed.
+
+It is written as a master would have written it, so that everything the dashboard shows of it comes
+out of a journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from support.journals import journal_in
+
+from stargen.crystal import Candidate, Crystal, Provenance, encode_entry
+from stargen.errors import UserError
+from stargen.journal import Journal
+from stargen.model import Resources
+from stargen.records import (
+    Alerted,
+    AssignedRow,
+    CandidateQuarantined,
+    EpochStarted,
+    FinishedRow,
+    GraphRow,
+    JobHeld,
+    NodeJoined,
+    NodeLost,
+    NodeState,
+    PlanAdopted,
+    ReturnedRow,
+    Routed,
+    SourceEnded,
+    TaskFailed,
+    TasksAssigned,
+    TasksFinished,
+    TasksReturned,
+    encode,
+)
+from stargen.scheduling.nodelist import resources_form
+from stargen.store import CampaignFolder
+
+START = 1_760_000_000.0
+SECONDS = 600
+JOBS = ("generate", "screen", "predict", "promising", "relax", "hull")
+GRAPH = [
+    GraphRow("source", [], 6000),
+    GraphRow("map", [0]),
+    GraphRow("map", [1]),
+    GraphRow("select", [2]),
+    GraphRow("map", [3]),
+    GraphRow("map", [4]),
+]
+TEXT = '[campaign]\nname = "li-oxides"\n[[job]]\nname = "generate"\nuse = "echo.source"\n'
+CUBIC = ((0.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.5, 0.0, 0.5), (0.0, 0.5, 0.5))
+METALS = (3, 11, 12, 20, 22, 25, 26, 28, 30, 38, 56)
+DROPS = {"screen": ("charge", "geometry", "composition"), "hull": ("above hull",)}
+
+
+class _Writer:
+    """Plays the master's part, second by second."""
+
+    def __init__(self, journal: Journal, seed: int) -> None:
+        self.journal = journal
+        self.random = random.Random(seed)
+        self.at = START
+        self.attempt = 0
+        self.ordinals = [0] * len(JOBS)
+        self.open: list[tuple[float, int, int, int, str, int]] = []
+        self.waiting = [6000, 0, 0, 0, 0, 0]
+        self.nodes: list[str] = []
+
+    def add(self, record: Any) -> None:
+        self.journal.append(encode(record))
+
+    def assign(self, job: int, size: int, seconds: float) -> None:
+        size = min(size, self.waiting[job])
+        if size <= 0 or not self.nodes:
+            return
+        node = self.random.choice(self.nodes)
+        self.attempt += 1
+        ordinal = self.ordinals[job]
+        self.ordinals[job] += 1
+        row = AssignedRow(ordinal, self.attempt, 0, 0, size, 1)
+        self.add(TasksAssigned(self.at, job, node, [row]))
+        ends = self.at + seconds * self.random.lognormvariate(0.0, 0.4)
+        self.open.append((ends, job, ordinal, self.attempt, node, size))
+        self.waiting[job] -= size
+
+    def candidate(self, job: int, number: int) -> Candidate:
+        metal = self.random.choice(METALS)
+        length = 4.0 + 0.5 * self.random.random()
+        crystal = Crystal.of(
+            [[length, 0, 0], [0, length * 1.1, 0], [0.4, 0, length]],
+            [*CUBIC, *((x + 0.5, y, z) for x, y, z in CUBIC)],
+            [metal] * 4 + [8] * 4,
+        )
+        energy = -2.5 + self.random.random()
+        properties = {"formation_energy": energy, "band_gap": 4 * self.random.random()}
+        if job >= 4:
+            properties["e_above_hull"] = self.random.expovariate(12.0)
+            properties["space_group"] = self.random.choice((225, 166, 62))
+        data = {"energies_ev": [energy + 2.0 * 0.7**i for i in range(20)]} if job >= 4 else {}
+        steps = tuple(
+            Provenance(f"demo.{name}", "1.0", name, "5e1f00d5") for name in JOBS[: job + 1]
+        )
+        return Candidate(f"generate/{number}", crystal, properties, data, steps)
+
+    def finish(self, job: int, ordinal: int, n: int, node: str, size: int, seconds: float) -> None:
+        reasons = DROPS.get(JOBS[job], ())
+        drops: dict[str, int] = {}
+        for _ in range(size):
+            if reasons and self.random.random() < 0.55:
+                reason = reasons[int(len(reasons) * self.random.random() ** 2)]
+                drops[reason] = drops.get(reason, 0) + 1
+        out = size - sum(drops.values())
+        made = [self.candidate(job, ordinal * 50 + i) for i in range(out)]
+        entries = [encode_entry(candidate) for candidate in made]
+        place = self.journal.append_payload(entries) if entries else None
+        segment, offset = (place.segment, place.offset) if place else (0, 0)
+        sizes = [len(entry) for entry in entries]
+        row = FinishedRow(
+            ordinal, 1, n, int(seconds * 1e6), segment, offset, sizes, drop_counts=drops
+        )
+        self.add(TasksFinished(self.at, job, node, [row]))
+        if job == 2:
+            lanes = [0 if self.random.random() < 0.08 else -1 for _ in range(out)]
+            self.add(Routed(self.at, 3, 2, 0, lanes, [], [], []))
+            self.waiting[4] += sum(lane >= 0 for lane in lanes)
+        elif job + 1 < len(JOBS):
+            self.waiting[job + 1] += out
+
+    def fail(self, job: int, ordinal: int, n: int, node: str, size: int) -> None:
+        failure, signature, message = self.random.choice(
+            (
+                ("calculation", "scf", "the electronic loop has not converged after 60 steps"),
+                ("memory", "oom", "killed when it used 3.2 of 3.0 GiB"),
+                ("calculation", "bonds", "two atoms are 0.31 Å apart"),
+            )
+        )
+        verdict = self.random.choice(("retry", "retry", "quarantine"))
+        detail = "step 58 dE 1.2e-2\nstep 59 dE 1.1e-2\nstep 60 dE 1.1e-2\ngiving up"
+        self.add(
+            TaskFailed(
+                self.at,
+                job,
+                ordinal,
+                1,
+                n,
+                node,
+                failure,
+                signature,
+                message,
+                verdict,
+                detail=detail,
+            )
+        )
+        if verdict == "quarantine":
+            self.add(CandidateQuarantined(self.at, job, 0, ordinal, ordinal, [], message))
+        else:
+            self.attempt += 1
+            again = AssignedRow(ordinal, self.attempt, 0, 0, size, 1)
+            self.add(TasksAssigned(self.at + 0.1, job, node, [again]))
+            self.open.append((self.at + 40.0, job, ordinal, self.attempt, node, size))
+
+    def lose(self, node: str) -> None:
+        self.nodes.remove(node)
+        lost = [task for task in self.open if task[4] == node]
+        self.open = [task for task in self.open if task[4] != node]
+        for _, job, ordinal, n, _, _ in lost:
+            self.add(TasksReturned(self.at, job, "lost", [ReturnedRow(ordinal, 1, n)]))
+        self.add(NodeLost(self.at, node, "no word for 60 s"))
+
+    def second(self, number: int) -> None:
+        self.at = START + number
+        due = sorted(task for task in self.open if task[0] <= self.at)
+        self.open = [task for task in self.open if task[0] > self.at]
+        for _, job, ordinal, n, node, size in due:
+            if job == 4 and self.random.random() < 0.12:
+                self.fail(job, ordinal, n, node, size)
+            else:
+                seconds = {0: 2.0, 1: 1.5, 2: 4.0, 4: 45.0, 5: 3.0}[job]
+                self.finish(
+                    job, ordinal, n, node, size, seconds * (0.7 + 0.6 * self.random.random())
+                )
+        self.assign(0, 10, 2.0)
+        self.assign(1, 50, 1.5)
+        self.assign(2, 25, 4.0)
+        if len([task for task in self.open if task[1] == 4]) < 20:
+            self.assign(4, 1, 45.0)
+        if number % 7 == 0 and number < 500:
+            self.assign(5, 4, 3.0)
+
+
+async def _write(folder: Path, seed: int, until: int, nodes: int) -> None:
+    async with journal_in(folder) as journal:
+        writer = _Writer(journal, seed)
+        writer.add(EpochStarted(START, 1, "login1", 4242, "0.1"))
+        writer.add(PlanAdopted(START, "digest", TEXT, list(JOBS), GRAPH))
+        for number in range(nodes):
+            pool = "gpu" if number % 4 == 0 else "cpu"
+            gpus = 4.0 if pool == "gpu" else 0.0
+            resources = Resources(cores=24, gpus=gpus, memory_gib=96.0, scratch_gib=400.0)
+            name = f"{pool}{number:03}"
+            form = resources_form(resources)
+            writer.add(NodeJoined(START + 0.01 * number, name, pool, f"a{number:04x}", 1, form))
+            writer.nodes.append(name)
+        for number in range(1, until + 1):
+            writer.second(number)
+            if number == 300:
+                writer.lose("cpu007")
+            if number == 380:
+                writer.add(
+                    NodeState(writer.at, "cpu010", "suspended", "failed 3 that others finish")
+                )
+                writer.nodes.remove("cpu010")
+            if number == 420:
+                writer.add(NodeState(writer.at, "gpu008", "draining", "asked by anna"))
+                writer.nodes.remove("gpu008")
+            if number == 450:
+                writer.add(Alerted(writer.at, "the folder's disk has 2 GiB left"))
+            if number == 500:
+                writer.add(JobHeld(writer.at, 5, "9 of the last 12 tasks failed", "the master"))
+        if writer.waiting[0] == 0:
+            writer.add(SourceEnded(writer.at, 0, 6000, "all are made"))
+        await journal.until_durable()
+
+
+def lay_shown(
+    folder: Path, *, seed: int = 7, until: int = SECONDS, nodes: int = 24
+) -> CampaignFolder:
+    """The campaign's folder, up to a second."""
+    (folder / "journal").mkdir(parents=True)
+    (folder / "campaign.toml").write_text(TEXT)
+    asyncio.run(_write(folder / "journal", seed, until, nodes))
+    return CampaignFolder(folder)
+
+
+def loads(seed: int = 7, nodes: int = 24) -> list[dict[str, Any]]:
+    """What a master's picture says of its nodes."""
+    chance = random.Random(seed)
+    found: list[dict[str, Any]] = []
+    for number in range(nodes):
+        pool = "gpu" if number % 4 == 0 else "cpu"
+        gpus = [[i, 100 * chance.random(), 30.0, 80.0] for i in range(4)] if pool == "gpu" else []
+        load = {
+            "cpu_percent": min(100.0, 110 * chance.random()),
+            "memory_used_gib": 96.0 * chance.random(),
+            "memory_total_gib": 96.0,
+            "disk_free_gib": 400.0,
+            "buffered": chance.randrange(6),
+            "io_pressure": 20 * chance.random(),
+            "gpus": gpus,
+            "running": [],
+        }
+        name = f"{pool}{number:03}"
+        found.append({"name": name, "connected": name != "cpu013", "load": load})
+    return found
+
+
+class ToldMaster:
+    """A master that says the same again and again, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.nodes = loads()
+        self.asked: list[tuple[str, str]] = []
+        self.gone = False
+
+    def connect(self) -> AbstractContextManager[ToldMaster]:
+        if self.gone:
+            raise UserError("no master is running this campaign on this machine")
+        return nullcontext(self)
+
+    def status(self) -> dict[str, Any]:
+        if self.gone:
+            raise UserError("the master has ended")
+        return {"nodes": self.nodes, "sinks": [], "journal": {"position": 10, "durable": 8}}
+
+    def explain(self, target: str) -> list[str]:
+        return [f"Task {target} waits: no node has 24 free cores.", "Two more nodes would run it."]
+
+    def ask(self, action: str, target: str = "") -> None:
+        if target == "nobody":
+            raise UserError("there is no job nobody")
+        self.asked.append((action, target))
