@@ -1,0 +1,213 @@
+"""Several networks as one: values, intervals, and whether they know what they speak of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stargen_training.weights import WeightsError
+
+from stargen import Crystal
+from stargen.elements import SYMBOLS
+from stargen.files import write_atomically
+from stargen_crysformer.calibration import Calibration, features
+from stargen_crysformer.graphs import Graphs
+from stargen_crysformer.info import CALIBRATION_FILE, MEMBER_FILES
+from stargen_crysformer.learning import Learning, Member, latent_distances, outputs, read_member
+from stargen_crysformer.scaling import bounded, fractions_of
+
+Floats = NDArray[np.float64]
+
+FORMAT = 1
+SHORTEST_ANG = 0.7
+_MIDDLE = 0.68
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What the members say of some crystals, before it is judged.
+
+    Parameters
+    ----------
+    values : (n, targets), the members' mean, in the targets' units
+    spread, expected : (n, targets), standard deviation between members; error that they expect
+    distance : (n,) from the training data, in the latent space
+    """
+
+    values: Floats
+    spread: Floats
+    expected: Floats
+    distance: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Of some crystals, (n, targets) each; `usual` (n,) tells latents like the learnt."""
+
+    values: Floats
+    std: Floats
+    low: Floats
+    high: Floats
+    usual: NDArray[np.bool_]
+
+
+class Ensemble:
+    """Members that learnt the same targets, and their calibration.
+
+    Parameters
+    ----------
+    members : at least one
+    calibration : one for each target
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        calibration: Sequence[Calibration],
+        notes: Mapping[str, Any],
+    ) -> None:
+        self.members, self.calibration, self.notes = list(members), list(calibration), notes
+        self.device = torch.device("cpu")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """From the folder that a training made.
+
+        Raises
+        ------
+        WeightsError : naming the file that is missing, damaged, or does not belong to the others
+        """
+        members = read_members(folder)
+        path = folder / CALIBRATION_FILE
+        try:
+            told = json.loads(path.read_text("utf-8"))
+            form, digests = told["format"], told["members"]
+            calibration = [Calibration.from_plain(told["targets"][t]) for t in members[0].targets]
+        except FileNotFoundError:
+            raise WeightsError(
+                "is missing: the ensemble was not calibrated", file=path, hint=_CALIBRATE
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"cannot be read: {error}", file=path, hint=_CALIBRATE) from error
+        if form != FORMAT:
+            raise WeightsError(f"has form {form}, this version reads {FORMAT}", file=path)
+        if digests != [member.digest for member in members]:
+            raise WeightsError("is of other members", file=path, hint=_CALIBRATE)
+        return cls(members, calibration, told["notes"])
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.members[0].targets
+
+    @property
+    def neighbours(self) -> int:
+        return self.members[0].network.config.neighbours
+
+    def to(self, device: str) -> None:
+        """Compute there from now on."""
+        self.device = torch.device(device)
+        for member in self.members:
+            member.network.to(self.device)
+
+    def graphs(self, crystals: Sequence[Crystal]) -> Graphs:
+        """Graphs as the members take them; not all may be usable."""
+        return Graphs.of(crystals, self.neighbours)
+
+    def predict(self, graphs: Graphs, coverage: float) -> Predictions:
+        """Of usable graphs, with intervals that hold the true value with this probability."""
+        opinion = consult(self.members, graphs, self.device)
+        std, low, high = (np.empty_like(opinion.values) for _ in range(3))
+        for t, calibration in enumerate(self.calibration):
+            scale = calibration.scale(told_of(opinion, t))
+            std[:, t] = scale * calibration.times(_MIDDLE)
+            low[:, t] = opinion.values[:, t] - scale * calibration.times(coverage)
+            high[:, t] = opinion.values[:, t] + scale * calibration.times(coverage)
+        low = bounded(low, self.targets)
+        return Predictions(opinion.values, std, low, high, opinion.distance <= 1.0)
+
+    def doubts(self, crystal: Crystal, shortest_ang: float, usual: bool) -> list[str]:
+        """Why a prediction should not be believed; empty if nothing speaks against it."""
+        known = self.members[0].scaling.known
+        strangers = sorted({SYMBOLS[z] for z in crystal.numbers.tolist() if not known[z]})
+        found = [f"never learnt {', '.join(strangers)}"] if strangers else []
+        if shortest_ang < SHORTEST_ANG:
+            found.append(f"atoms {shortest_ang:.2f} Å apart")
+        if not usual:
+            found.append("unlike the training data")
+        return found
+
+
+_CALIBRATE = "`stargen train crysformer` with the same options calibrates what it finds trained"
+
+
+def read_members(folder: Path) -> list[Member]:
+    """The members that lie in a folder.
+
+    Raises
+    ------
+    WeightsError : if there is none, one is damaged, or their targets differ
+    """
+    paths = sorted(folder.glob(MEMBER_FILES))
+    if not paths:
+        raise WeightsError(f"holds no {MEMBER_FILES}", file=folder)
+    members = [read_member(path) for path in paths]
+    for path, member in zip(paths, members, strict=True):
+        if member.targets != members[0].targets:
+            raise WeightsError(
+                f"predicts {member.targets}, the first member {members[0].targets}", file=path
+            )
+    return members
+
+
+def consult(members: Sequence[Member], graphs: Graphs, device: torch.device) -> Opinion:
+    """What members say of usable graphs; the first one's latent tells how usual a crystal is."""
+    rows = np.arange(len(graphs))
+    fractions = fractions_of(graphs.numbers, graphs.atoms)
+    values, expected, distance = [], [], np.zeros(len(graphs))
+    for number, member in enumerate(members):
+        found, log_scale, latents = outputs(member.network, graphs, rows, device)
+        values.append(member.scaling.values(fractions, found))
+        expected.append(np.exp(log_scale) * member.scaling.scale)
+        if number == 0:
+            away = latent_distances(latents, member.latent_mean, member.latent_precision)
+            distance = away / member.notes["latent_limit"]
+    targets = members[0].targets
+    return Opinion(
+        bounded(np.mean(values, axis=0), targets),
+        np.std(values, axis=0),
+        np.mean(expected, axis=0),
+        distance,
+    )
+
+
+def told_of(opinion: Opinion, target: int) -> Floats:
+    """Features of the error's scale for one target."""
+    return features(opinion.spread[:, target], opinion.expected[:, target], opinion.distance)
+
+
+def calibrate(folder: Path, learning: Learning, notes: Mapping[str, Any]) -> Ensemble:
+    """Judge the members of a folder by the validation crystals, and write that beside them."""
+    members = read_members(folder)
+    rows = learning.data.of_split("val")
+    rows = rows[learning.graphs.usable[rows]]
+    opinion = consult(members, learning.graphs.take(rows), torch.device("cpu"))
+    labels = learning.data.labels[rows]
+    fitted: dict[str, Calibration] = {}
+    for t, target in enumerate(members[0].targets):
+        have = np.isfinite(labels[:, t])
+        error = np.abs(opinion.values[have, t] - labels[have, t])
+        fitted[target] = Calibration.fit(told_of(opinion, t)[have], error)
+    content = {
+        "format": FORMAT,
+        "members": [member.digest for member in members],
+        "targets": {target: each.plain() for target, each in fitted.items()},
+        "notes": dict(notes),
+    }
+    write_atomically(folder / CALIBRATION_FILE, json.dumps(content, indent=1).encode())
+    return Ensemble(members, list(fitted.values()), notes)

@@ -1,0 +1,117 @@
+"""Ensembles: several trainings that differ by their seed, then their calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from stargen_training.loop import train
+from stargen_training.options import Options
+
+from stargen.errors import UserError
+from stargen_crysformer.config import Config
+from stargen_crysformer.ensemble import calibrate, consult, read_members
+from stargen_crysformer.learning import Learning, Member, read_member, write_member
+from stargen_crysformer.scaling import errors
+from stargen_crysformer.sets import Labelled
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be trained.
+
+    Parameters
+    ----------
+    config : of each member
+    options : of each member's training; a member's number is added to the seed
+    folder : gets ``member-N.npz``, the trainings in folders ``member-N``, and the calibration
+    members : numbers of those to train now
+    of : how many the ensemble has
+    start : the folder of an ensemble whose members are to learn on
+    """
+
+    config: Config
+    options: Options
+    folder: Path
+    members: Sequence[int]
+    of: int
+    start: Path | None = None
+
+
+def train_ensemble(plan: Plan, data: Labelled, *, quiet: bool = False) -> bool:
+    """Train the members that are asked for, and calibrate when all are there; whether they are."""
+    for number in plan.members:
+        if not _train_member(plan, data, number, quiet=quiet):
+            return False
+    if not all((plan.folder / f"member-{n}.npz").is_file() for n in range(plan.of)):
+        return False
+    learning = Learning(plan.config, data)
+    calibrate(plan.folder, learning, {"data": data.digest(), "members": plan.of})
+    return True
+
+
+def _train_member(plan: Plan, data: Labelled, number: int, *, quiet: bool) -> bool:
+    """Whether it came to its end, now or earlier."""
+    start = None if plan.start is None else _starting_point(plan.start, number, plan.config)
+    learning = Learning(plan.config, data, start=start)
+    options = replace(plan.options, seed=plan.options.seed + number)
+    folder = plan.folder / f"member-{number}"
+    outcome = train(learning, options, folder, title=f"member {number}", quiet=quiet)
+    if outcome.first and outcome.finished:
+        notes = {
+            "validation": dict(outcome.metrics),
+            "steps": outcome.steps,
+            "best_step": outcome.best_step,
+            "minutes": round(outcome.elapsed_s / 60, 1),
+            "options": options.identity(),
+            "start": None if start is None else start.digest,
+            "torch": torch.__version__,
+        }
+        write_member(plan.folder / f"member-{number}.npz", learning.member(outcome.model, notes))
+    return outcome.finished
+
+
+def _starting_point(folder: Path, number: int, config: Config) -> Member:
+    paths = sorted(folder.glob("member-*.npz")) if folder.is_dir() else [folder]
+    if not paths:
+        raise UserError("holds no member-*.npz", file=folder, key="--from")
+    member = read_member(paths[number % len(paths)])
+    if member.network.config != config:
+        raise UserError(
+            f"predicts {', '.join(member.targets)}", file=folder, key="--from", hint="as --target"
+        )
+    return member
+
+
+def config_of(start: Path) -> Config:
+    """The architecture of weights that a training goes on from."""
+    if start.is_file():
+        return read_member(start).network.config
+    return read_members(start)[0].network.config
+
+
+def learning_curve(
+    config: Config, options: Options, folder: Path, data: Labelled, sizes: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Train one network for each number of training crystals; its errors on the test split."""
+    rows: list[dict[str, Any]] = []
+    for size in sizes:
+        learning = Learning(config, data, part=size, draw=options.seed)
+        outcome = train(learning, options, folder / f"size-{size}", title=f"{size} crystals")
+        if not outcome.finished or not outcome.first:
+            break
+        path = folder / f"size-{size}.npz"
+        write_member(path, learning.member(outcome.model, {"size": learning.size}))
+        test = data.of_split("test")
+        test = test[learning.graphs.usable[test]]
+        opinion = consult([read_member(path)], learning.graphs.take(test), torch.device("cpu"))
+        found = errors(opinion.values, np.asarray(data.labels)[test])
+        rows.append(
+            {"size": learning.size, "steps": outcome.steps}
+            | {t: e["mae"] for t, e in zip(config.targets, found, strict=True)}
+        )
+    return rows
