@@ -17,7 +17,7 @@ quietly = @echo "$(1)"; $(2) >>$(LOG) 2>&1 || { tail -n 40 $(LOG); echo "see $(L
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup debian test lint demo many-small bench clean
+.PHONY: help setup gpaw gpaw-if-possible debian test lint demo many-small bench clean
 
 help:
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,10 +44,17 @@ $(STAMPS)/tests: $(STAMPS)/plugins $(TEST_PLUGINS:%=%/pyproject.toml)
 	    $(PIP) --no-build-isolation -e '.[dev]' $(TEST_PLUGINS:%=-e %))
 	@touch $@
 
+gpaw: setup ## build GPAW, the DFT engine that anyone may have, in .venv/gpaw
+	@plugins/gpaw/install $(VENV)
+
+# Where it cannot be had, what needs it says so.
+gpaw-if-possible: setup
+	@plugins/gpaw/install $(VENV) || echo "GPAW is not installed; what needs it is left out"
+
 debian:
 	@tools/debian-packages
 
-test: $(STAMPS)/tests debian lint ## check style, types and imports, then run the tests
+test: $(STAMPS)/tests debian gpaw-if-possible lint ## check style, types and imports, then run the tests
 	$(BIN)/python -m pytest
 
 lint: $(STAMPS)/tests ## ruff, pyright and the import contracts
@@ -56,7 +63,7 @@ lint: $(STAMPS)/tests ## ruff, pyright and the import contracts
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 	$(BIN)/lint-imports --no-logo
 
-demo: setup ## run the quickstart campaign end to end and show what it found
+demo: gpaw-if-possible ## run the quickstart campaign end to end and show what it found
 	@PATH="$(CURDIR)/$(BIN):$$PATH" examples/quickstart/demo
 
 many-small: setup ## run 50,000 tiny candidates and print the master's peak memory
