@@ -18,7 +18,7 @@ from stargen_diffusion.config import N_TYPES
 from stargen_diffusion.info import PredictParams, SampleParams, SamplingParams
 from stargen_diffusion.making import Interrupted, Made, Order, Refused, Workshop
 from stargen_diffusion.model import Model, load_model
-from stargen_diffusion.oxidation import charged_elements
+from stargen_diffusion.oxidation import Balance, charged_elements
 from stargen_diffusion.revealing import Palette
 from stargen_diffusion.sampling import Plan, Sampler
 from stargen_diffusion.sizes import Sizes
@@ -36,7 +36,8 @@ class Sample:
         possible = np.ones(N_TYPES, dtype=bool)
         if params.charged_only:
             possible = charged_elements()
-        self._palette = Palette.of(context.chemistry, possible)
+        rule = Balance() if params.balanced else None
+        self._palette = Palette.of(context.chemistry, possible, rule)
         if not self._palette.allowed.any():
             raise UserTaskError("the chemistry admits no element")
         self._start = float(context.rng("sizes").random())

@@ -60,6 +60,8 @@ class SampleParams(SamplingParams):
     random_share : part of the crystals that have random sizes; steering sets it
     temperature : below 1 the likelier elements are taken more often; only for masked types
     charged_only : no elements without known oxidation states, which no charge filter lets through
+    balanced : elements are drawn given that `filters.charge` will let the composition through, as
+        far as draws of what is still hidden tell; only for masked types
     """
 
     count: Count = 1000
@@ -71,6 +73,7 @@ class SampleParams(SamplingParams):
     random_share: Share = 0.0
     temperature: Positive = 1.0
     charged_only: bool = False
+    balanced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 """The network as the paper writes it: edge lists, one concatenated input, no shortcuts.
 
-What the fast network must agree with; `benchmarks/sampler.py` measures against it too.
+What the fast network must agree with; `benchmarks/sampling.py` measures against it too.
 """
 
 import torch

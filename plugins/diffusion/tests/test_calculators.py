@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from stargen_diffusion.compose import neutral_amounts, placeholder
+from stargen_diffusion.config import N_TYPES
 from stargen_diffusion.existing import read_existing
 from stargen_diffusion.info import (
     ComposeParams,
@@ -14,7 +15,12 @@ from stargen_diffusion.info import (
     predict,
     sample,
 )
-from stargen_diffusion.oxidation import charged_elements, electronegativities, oxidation_states
+from stargen_diffusion.oxidation import (
+    Balance,
+    charged_elements,
+    electronegativities,
+    oxidation_states,
+)
 from stargen_diffusion.sizes import BLOCK, Sizes, steer_sizes
 
 from stargen import Candidate
@@ -235,3 +241,30 @@ def test_noble_gases_are_not_charged():
     charged = charged_elements()
     for symbol, wanted in (("He", False), ("Ne", False), ("Na", True), ("O", True)):
         assert charged[ATOMIC_NUMBERS[symbol] - 1] == wanted
+
+
+def test_balance_is_the_rule_of_the_filter():
+    """On random compositions; the filter is checked against smact itself."""
+    from stargen.calculators.registry import Registry
+
+    rng = np.random.default_rng(0)
+    candidates = []
+    for at in range(400):
+        elements = rng.choice(N_TYPES - 6, int(rng.integers(1, 6)), replace=False).tolist()
+        amounts = {e: int(rng.integers(1, 5)) for e in elements}
+        candidates.append(Candidate(f"a/{at}", placeholder(amounts, 15.0)))
+    charge = Registry.installed().calculator("filters.charge")
+    passed = {
+        c.candidate_id for c in made(charge, charge.params(), candidates=candidates).candidates
+    }
+    balance = Balance()
+    ours = {c.candidate_id for c in candidates if balance(c.crystal.numbers.astype(np.int64) - 1)}
+    assert ours == passed
+    assert 40 < len(passed) < 360
+
+
+def test_balanced_samples_pass_the_filter(weights, tmp_path):
+    params = SampleParams(count=30, weights=weights(), steps=12, balanced=True)
+    found = made(sample, params, range(30), folder=tmp_path).candidates
+    balance = Balance()
+    assert all(balance(c.crystal.numbers.astype(np.int64) - 1) for c in found)

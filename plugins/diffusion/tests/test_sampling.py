@@ -5,6 +5,7 @@ import pytest
 import torch
 from stargen_diffusion.config import HIDDEN_TYPE, N_TYPES
 from stargen_diffusion.making import Interrupted, Order, Refused, Workshop
+from stargen_diffusion.oxidation import Balance
 from stargen_diffusion.revealing import Palette, reveal
 from stargen_diffusion.sampling import Plan, Sampler
 
@@ -117,3 +118,40 @@ def test_atoms_appear_as_the_logits_say():
     assert float(shown.float().mean()) == pytest.approx(0.5, abs=0.03)
     assert float((found[shown, 0] == 20).float().mean()) == pytest.approx(0.75, abs=0.03)
     assert ((found[:, 0] == 10) | (found[:, 0] == 20) | ~shown).all()
+
+
+def test_draws_given_a_rule_are_the_conditional_ones():
+    """Two hidden atoms, 1 or 2 with odds 1 : 3, given that they differ: each way half the time."""
+    count = 2000
+    types = torch.full((count, 2), HIDDEN_TYPE)
+    logits = torch.full((count, 2, N_TYPES), -30.0)
+    logits[:, :, 1], logits[:, :, 2] = 0.0, float(np.log(3))
+    uniform = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(0))
+    differ = Palette(ANY.allowed, rule=lambda classes: len(set(classes.tolist())) == 2)
+    found = reveal(types, logits, 1.0, [differ] * count, uniform)
+    assert (found.sum(1) == 3).all()
+    assert float((found[:, 0] == 1).float().mean()) == pytest.approx(0.5, abs=0.03)
+    never = Palette(ANY.allowed, rule=lambda classes: False)
+    found = reveal(types, logits, 1.0, [never] * count, uniform)
+    assert float((found == 2).float().mean()) == pytest.approx(0.75, abs=0.03)
+
+
+def test_balanced_compositions_pass_and_chemistry_still_holds(model):
+    balance = Balance()
+    chemistry = Chemistry(require=("O",), allow=("Li", "Ti", "Fe", "P"), max_elements=3)
+    sampler = Sampler(model().for_sampling(), Plan(steps=20))
+    shares = []
+    for rule in (None, balance):
+        palette = Palette.of(chemistry, np.ones(N_TYPES, dtype=bool), rule)
+        made = Workshop(sampler).make(orders([6] * 40, palette))
+        assert all("O" in c.symbols and len(set(c.symbols)) <= 3 for c in made)
+        shares.append(sum(balance(c.numbers.astype(np.int64) - 1) for c in made))
+    assert shares[0] < 35
+    assert shares[1] == 40
+
+
+def test_a_rule_does_not_let_company_matter(model):
+    sampler = Sampler(model().for_sampling(), QUICK)
+    wanted = orders([3, 5, 3, 1], Palette(ANY.allowed, rule=Balance()))
+    whole = Workshop(sampler).make(wanted)
+    assert [Workshop(sampler).make([order])[0] for order in wanted] == whole
