@@ -171,7 +171,8 @@ def consult(members: Sequence[Member], graphs: Graphs, device: torch.device) -> 
     fractions = fractions_of(graphs.numbers, graphs.atoms)
     values, expected, distance = [], [], np.zeros(len(graphs))
     for number, member in enumerate(members):
-        found, log_scale, latents = outputs(member.network, graphs, rows, device)
+        network = member.fast if device.type == "cpu" else member.network
+        found, log_scale, latents = outputs(network, graphs, rows, device)
         values.append(member.scaling.values(fractions, found))
         expected.append(np.exp(log_scale) * member.scaling.scale)
         if number == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,18 @@ from torch import nn
 from stargen.errors import UserError
 from stargen_crysformer.config import Config
 from stargen_crysformer.graphs import Batch, Graphs
+from stargen_crysformer.inference import Inference
 from stargen_crysformer.network import Crysformer
 from stargen_crysformer.scaling import Scaling, bounded, errors, fractions_of
 from stargen_crysformer.sets import Labelled, graphs_of
 
 KIND = "crysformer"
 _SPREAD_SHARE = 0.1
-_VALIDATION_BATCH = 128
+_BATCH_ON_CPU, _BATCH = 32, 512
 _USUAL_PERCENT = 99.0
+
+Network = Callable[[Batch], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+"""Values, logarithms of scales, latents: a `Crysformer`, or what computes the same."""
 
 
 @dataclass(slots=True)
@@ -145,16 +149,16 @@ class Learning:
 
 
 def outputs(
-    model: nn.Module, graphs: Graphs, rows: NDArray[np.int64], device: torch.device
+    network: Network, graphs: Graphs, rows: NDArray[np.int64], device: torch.device
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Values, logarithms of scales, latents of some of the graphs; similar sizes go together."""
     order = np.argsort(graphs.atoms[rows], kind="stable")
     found: list[list[torch.Tensor]] = []
-    model.eval()
+    size = _BATCH_ON_CPU if device.type == "cpu" else _BATCH
     with torch.inference_mode():
-        for at in range(0, len(rows), _VALIDATION_BATCH):
-            part = graphs.take(rows[order[at : at + _VALIDATION_BATCH]]).batch().to(device)
-            found.append([each.cpu() for each in model(part)])
+        for at in range(0, len(rows), size):
+            part = graphs.take(rows[order[at : at + size]]).batch().to(device)
+            found.append([each.cpu() for each in network(part)])
     joined = [torch.cat(each).double().numpy() for each in zip(*found, strict=True)]
     back = np.empty(len(rows), dtype=np.int64)
     back[order] = np.arange(len(rows))
@@ -179,9 +183,10 @@ def latent_distances(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A trained network as it is read from a file."""
+    """A trained network as it is read from a file; `fast` computes the same on a CPU."""
 
     network: Crysformer
+    fast: Inference
     scaling: Scaling
     latent_mean: NDArray[np.float32]
     latent_precision: NDArray[np.float32]
@@ -214,6 +219,7 @@ def read_member(path: Path) -> Member:
     network.eval().requires_grad_(False)
     return Member(
         network,
+        Inference(network),
         scaling,
         mean,
         precision,

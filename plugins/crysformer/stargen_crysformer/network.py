@@ -98,7 +98,10 @@ class Block(nn.Module):
         self._vectors = given.vectors
 
     def forward(self, feature: Feature, batch: Batch, weights: Tensor) -> Feature:
-        heard = self.attention(self.norm(feature), batch, weights)
+        return self.after(feature, self.attention(self.norm(feature), batch, weights))
+
+    def after(self, feature: Feature, heard: Feature) -> Feature:
+        """What follows the attention."""
         feature = _add(feature, heard, self._vectors)
         return _add(feature, self.feed_forward(self.second_norm(feature)), self._vectors)
 
@@ -139,19 +142,19 @@ class Crysformer(nn.Module):
 
         The error's scale is learnt on the side: it does not pull at what the values are made from.
         """
-        latent = self.latent(batch)
-        values = self.direct(latent) + self.head(latent)
-        return values, self.spread(latent.detach()).clamp(-8, 4), latent
-
-    def latent(self, batch: Batch) -> Tensor:
-        """(n_crystals, scalars): the mean over the atoms."""
         edges = self.edge_weights(batch.distances)
         feature = self.embed(batch, next(edges))
         for block, weights in zip(self.blocks, edges, strict=True):
             feature = block(feature, batch, weights)
-        atoms = nn.functional.silu(self.pool(self.norm(feature[0])))
+        return self.answer(feature[0], batch)
+
+    def answer(self, scalars: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """From the scalars that the last block gave; the latent is their mean over the atoms."""
+        atoms = nn.functional.silu(self.pool(self.norm(scalars)))
         total = atoms.new_zeros(len(batch.atoms), atoms.shape[1]).index_add(0, batch.crystal, atoms)
-        return total / batch.atoms[:, None]
+        latent = total / batch.atoms[:, None]
+        values = self.direct(latent) + self.head(latent)
+        return values, self.spread(latent.detach()).clamp(-8, 4), latent
 
     def edge_weights(self, distances: Tensor):  # noqa: ANN201 (a generator of tensors)
         """The radial weights of the embedding and of each block, one after another."""
@@ -167,9 +170,11 @@ class Crysformer(nn.Module):
         along = weights[:, None, c0:] * (ROOT3 * batch.units)[:, :, None]
         s = weights.new_zeros(n, c0).index_add(0, batch.targets, weights[:, :c0])
         v = weights.new_zeros(n, *along.shape[1:]).index_add(0, batch.targets, along)
-        atoms = self.atoms(self.khot.index_select(0, batch.numbers))
-        atoms = atoms + self.element(batch.numbers)
-        return atoms + s / degree[:, None], v / degree[:, None, None]
+        return self.elements(batch.numbers) + s / degree[:, None], v / degree[:, None, None]
+
+    def elements(self, numbers: Tensor) -> Tensor:
+        """(n_atoms, scalars): what an atom is, whatever stands about it."""
+        return self.atoms(self.khot.index_select(0, numbers)) + self.element(numbers)
 
 
 def _add(feature: Feature, more: Feature, vectors: int) -> Feature:

@@ -50,11 +50,7 @@ class Reference(nn.Module):
         feature = self._embed(batch, harmonics, next(edges))
         for block, weights in zip(self.blocks, edges, strict=True):
             feature = block(feature, batch, harmonics, weights)
-        atoms = nn.functional.silu(net.pool(net.norm(feature)))
-        total = atoms.new_zeros(len(batch.atoms), atoms.shape[1]).index_add(0, batch.crystal, atoms)
-        latent = total / batch.atoms[:, None]
-        values = net.direct(latent) + net.head(latent)
-        return values, net.spread(latent).clamp(-8, 4), latent
+        return net.answer(feature, batch)
 
     def _embed(self, batch: Batch, harmonics: Tensor, weights: Tensor) -> Tensor:
         c = self.network.config.channels
@@ -63,8 +59,7 @@ class Reference(nn.Module):
         told = torch.cat([weights[:, : c.scalars], along.flatten(1)], dim=1)
         degree = torch.bincount(batch.targets, minlength=n)[:, None]
         heard = told.new_zeros(n, told.shape[1]).index_add(0, batch.targets, told) / degree
-        net = self.network
-        atoms = net.atoms(net.khot[batch.numbers]) + net.element(batch.numbers)
+        atoms = self.network.elements(batch.numbers)
         return torch.cat([heard[:, : c.scalars] + atoms, heard[:, c.scalars :]], dim=1)
 
 
