@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from stargen.tagged import Tags
 
-PROTOCOL = (1, 0)
+PROTOCOL = (1, 1)
 """(major, minor) of the language spoken here."""
 
 
@@ -165,7 +165,8 @@ class RunTasks:
     """Tasks for a node's buffer; `resources` are those of one task, as `model.Resources` fields.
 
     Between agent and worker, `epoch` is of the master that sent them (a master means its own), and
-    `slot` says on which grant they run.
+    `slot` says on which grant they run. `hosts`: for the one task of a gang, the hosts that it has
+    for itself, that of this agent first.
     """
 
     job: int
@@ -180,6 +181,7 @@ class RunTasks:
 @dataclass(frozen=True, slots=True)
 class CancelTasks:
     """Stop these attempts, started or not; `soft` asks for a checkpoint first."""
+    hosts: list[str] = field(default_factory=list[str])
 
     attempts: list[AttemptRef]
     reason: str

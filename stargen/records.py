@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from stargen.tagged import Tags
 
-RECORDS_VERSION = 3
+RECORDS_VERSION = 4
 
 
 class AssignedRow(NamedTuple):
@@ -147,13 +147,17 @@ class NodeState:
 @records.add(6)
 @dataclass(frozen=True, slots=True)
 class TasksAssigned:
-    """Attempts decided; new ordinals create their tasks."""
+    """Attempts decided; new ordinals create their tasks.
+
+    `members`: for a gang, the nodes that it has for itself besides `node`, which leads it.
+    """
 
     at: float
     job: int
     node: str
     rows: list[AssignedRow]
 
+    members: list[str] = field(default_factory=list[str])
 
 @records.add(7)
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class BaseContext(ABC):
         self.input_folder = input_folder
         self.resources = Resources()
         self.devices: tuple[int, ...] = ()
+        self.hosts: tuple[str, ...] = ()
         self.ordinals = range(0)
         self.kept: Sequence[Candidate] = ()
         self.source_end: int | None = None

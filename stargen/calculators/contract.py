@@ -61,6 +61,11 @@ class Context(Protocol):
         ...
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where ``nodes`` was asked for: the hosts that this task has, the one it is on first."""
+        ...
+
+    @property
     def folder(self) -> Path:
         """The task's scratch folder; made on first use, removed after the task."""
         ...

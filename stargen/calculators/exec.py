@@ -6,8 +6,9 @@
     output = "result.json"
 
 The command runs in a folder of its own. Braces name what is filled in: {folder}, {input}, {output}
-(full paths), {id}, {formula}, {cores}, {job} and {python} (the interpreter that Star-gen runs on);
-{{ and }} stand for braces. The output is a JSON object with any of these keys::
+(full paths), {id}, {formula}, {cores}, {job}, {python} (the interpreter that Star-gen runs on) and
+{hosts} (with commas between them, those of a task with ``nodes = n``); {{ and }} stand for braces.
+The output is a JSON object with any of these keys::
 
     {"properties": {"energy_ev": -3.2}, "drop": "why it goes no further",
      "crystal": {"lattice": [[...]], "frac_coords": [[...]], "numbers": [...]}}
@@ -18,6 +19,7 @@ Where neither input, output nor {folder} is asked for, no folder is made.
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -46,8 +48,8 @@ _INPUT_NAMES: dict[InputFormat, str] = {
     "poscar": "POSCAR",
     "json": "input.json",
 }
-_NAMES = frozenset({"folder", "input", "output", "id", "formula", "cores", "job", "python"})
-_NEED_FOLDER = frozenset({"folder", "input", "output"})
+_FILES = frozenset({"folder", "input", "output"})
+_NAMES = _FILES | {"id", "formula", "cores", "job", "hosts", "python"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Run:
         return (
             params.input != "none"
             or bool(params.output)
-            or any(_NEED_FOLDER.intersection(_fields(text)) for text in texts)
+            or any(_FILES.intersection(_fields(text)) for text in texts)
         )
 
     def prepare(self, candidate: Candidate, folder: Path, context: Context) -> Command:
@@ -100,6 +102,7 @@ class Run:
             "formula": candidate.crystal.formula,
             "cores": str(max(1, context.resources.cores)),
             "job": context.job,
+            "hosts": ",".join(context.hosts) or socket.gethostname(),
             "python": sys.executable,
         }
         return Command(

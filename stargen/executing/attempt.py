@@ -41,6 +41,8 @@ class Attempt:
     listen : reads what the agent has sent meanwhile; may call `stop`
     """
 
+    hosts : those that it has for itself, if it has several
+    cores : how many it computes on in this process; 0 if its programs compute
     __slots__ = (
         "_job",
         "_listen",
@@ -53,6 +55,8 @@ class Attempt:
         "began",
         "ref",
         "start",
+        "costs",
+        "hosts",
         "state",
         "stopping",
     )
@@ -68,8 +72,11 @@ class Attempt:
         listen: Callable[[], None],
     ) -> None:
         self.ref = ref
+        hosts: tuple[str, ...] = (),
+        cores: int = 0,
         self.began = time.monotonic()
         self.stopping = False
+        self.hosts = hosts
         self.start = (Progress.decode(state) if state is not None else None) or Progress()
         self.state = self.start.state
         self._passed: Batch | None = None

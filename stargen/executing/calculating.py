@@ -53,6 +53,7 @@ class Queued(NamedTuple):
 
     ref: AttemptRef
     order: TaskOrder
+    hosts: tuple[str, ...]
 
 
 class CalculatorRunner:
@@ -107,6 +108,8 @@ class CalculatorRunner:
             state=self._states.pop((ref.job, ref.ordinal), None),
             say=self._outbox.say,
             listen=self._listen,
+            hosts=queued.hosts,
+            cores=max(1, self._resources.cores),
         )
         if self._second_thread_sleeps:
             self._second_thread_sleeps = False
@@ -137,7 +140,7 @@ class CalculatorRunner:
         return loaded
 
     def _result(self, job: LoadedJob, queued: Queued, attempt: Attempt) -> TaskDone:
-        ref, order = queued
+        ref, order, _ = queued
         if not job.is_open:
             began = time.monotonic()
             job.open(attempt, self._resources, self._devices)
@@ -180,9 +183,10 @@ class CalculatorRunner:
         for payload in self._link.receive(timeout_s):
             match decode(payload):
                 case RunTasks() as run:
+                    job, epoch, hosts = run.job, run.epoch, tuple(run.hosts)
                     with self._queueing:
                         self._queue.extend(
-                            Queued(AttemptRef(run.job, order.ordinal, run.epoch, order.n), order)
+                            Queued(AttemptRef(job, order.ordinal, epoch, order.n), order, hosts)
                             for order in run.tasks
                         )
                 case DefineJob() as job:

@@ -84,6 +84,8 @@ class Dispatcher:
         on_trouble: Callable[[list[AttemptRef], str], None],
     ) -> None:
         self.jobs: dict[int, DefineJob] = {}
+        self.hosts: dict[AttemptId, list[str]] = {}
+        """The hosts that an attempt has for itself, if it has several."""
         self.pace = Pace()
         self._buffer = buffer
         self._pool = pool
@@ -196,16 +198,18 @@ class Dispatcher:
 
     def _send(self, slot: Slot, rows: list[Waiting]) -> None:
         line = slot.line
-        by_epoch: dict[int, list[Waiting]] = {}
+        together: dict[tuple[int, tuple[str, ...]], list[Waiting]] = {}
         for row in rows:
             attempt = AttemptId(row.epoch, row.order.n)
             slot.flying[attempt] = row
             self._slot_of[attempt] = slot
-            by_epoch.setdefault(row.epoch, []).append(row)
-        for epoch, mine in by_epoch.items():
+            hosts = tuple(self.hosts.get(attempt, ())) if self.hosts else ()
+            together.setdefault((row.epoch, hosts), []).append(row)
+        for (epoch, hosts), mine in together.items():
             kept = self._kept(slot.job, mine)
             orders = [row.order for row in mine]
-            slot.worker.run(RunTasks(line.job, [], line.priority, orders, epoch, slot.number), kept)
+            run = RunTasks(line.job, [], line.priority, orders, epoch, slot.number, list(hosts))
+            slot.worker.run(run, kept)
         slot.worker.flush()
 
     def _kept(self, job: DefineJob, rows: list[Waiting]) -> list[Checkpointed]:
@@ -231,6 +235,7 @@ class Dispatcher:
         touched: set[Slot] = set()
         for attempt in attempts:
             slot = self._slot_of.pop(attempt, None)
+            self.hosts.pop(attempt, None)
             if slot is not None:
                 del slot.flying[attempt]
                 slot.stuck = False

@@ -64,6 +64,7 @@ class LoadedJob:
         """The steps, whose contexts from here on speak of this attempt and its grant."""
         for context in self._contexts:
             context.attempt = attempt
+            context.hosts = attempt.hosts
             context.resources = resources
             context.devices = devices
         return self._steps

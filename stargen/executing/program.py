@@ -10,10 +10,11 @@ large one and several threads of one process spawn faster than one.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -143,12 +144,13 @@ class Slot:
         """More tasks."""
         with self._changed:
             self._queue.extend(
-                (AttemptRef(run.job, order.ordinal, run.epoch, order.n), order)
+                (AttemptRef(run.job, order.ordinal, run.epoch, order.n), order, hosts)
                 for order in run.tasks
             )
             self._changed.notify()
 
     def give_back(self, count: int) -> list[AttemptRef]:
+            hosts = tuple(run.hosts)
         """Take out up to `count` tasks that have not started, the newest first."""
         with self._changed:
             return [self._queue.pop()[0] for _ in range(min(count, len(self._queue)))]
@@ -202,12 +204,12 @@ class Slot:
                 with self._changed:
                     while not self._queue:
                         self._changed.wait()
-                    ref, order = self._queue.popleft()
-                self._run(ref, order)
+                    ref, order, hosts = self._queue.popleft()
+                self._run(ref, order, hosts)
                 if outbox.due or not self._queue:
                     outbox.flush()
 
-    def _run(self, ref: AttemptRef, order: TaskOrder) -> None:
+    def _run(self, ref: AttemptRef, order: TaskOrder, hosts: tuple[str, ...]) -> None:
         host, job = self._host, self._host.job
         assert job is not None
         host.board.begin(self._number, ref.epoch, ref.n)
@@ -237,6 +239,7 @@ class Slot:
             host.outbox.done(ref.job, row)
         finally:
             self._attempt = None
+            hosts=hosts,
             attempt.clean()
             host.board.end(self._number)
 
@@ -255,7 +258,7 @@ class Slot:
             around=Surroundings(
                 self._environ,
                 f"{ref.job}/{ref.ordinal}/{ref.epoch}.{ref.n}",
-                job.commands,
+                _names_for(job.commands, attempt.hosts),
                 self._host.grace_s,
                 self._host.nothing,
             ),
@@ -291,3 +294,17 @@ class Slot:
             if running.told and self._attempt is not None:
                 ref = self._attempt.ref
                 self._host.outbox.say(Spawned(ref.n, 0, ref.epoch))
+
+
+def _names_for(commands: Mapping[str, str], hosts: tuple[str, ...]) -> Mapping[str, str]:
+    """The site's names for programs, ``{hosts}`` and ``{nodes}`` in them filled in."""
+    if not any("{" in text for text in commands.values()):
+        return commands
+    hosts = hosts or (socket.gethostname(),)
+    told = {"{hosts}": ",".join(hosts), "{nodes}": str(len(hosts))}
+    filled = dict(commands)
+    for name, text in commands.items():
+        for mark, value in told.items():
+            text = text.replace(mark, value)
+        filled[name] = text
+    return filled

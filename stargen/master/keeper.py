@@ -64,6 +64,7 @@ class NodeKeeper:
         self.load: Load | None = None
         self.agent_id = ""
         self.tries = 0
+        self._host = ""
         self.problem = ""
         self._me = me
         self._limits = limits
@@ -81,6 +82,11 @@ class NodeKeeper:
         return self.spec.name
 
     @property
+    @property
+    def host(self) -> str:
+        """What other nodes call the node's host."""
+        return self.spec.host or self._host or self.name
+
     def connected(self) -> bool:
         return self._link is not None
 
@@ -135,6 +141,7 @@ class NodeKeeper:
         await self._pass_on(rest)
 
     async def _attend(self, link: Link, access: Access) -> None:
+        self._host = inventory.host
         """Pass on what the agent says, until the link is lost."""
         reason = "the link was cut"
         final = False

@@ -120,7 +120,8 @@ class Nodes:
         keeper.define(command.job, lambda: self._define(command.job, keeper.spec.pool))
         resources = resources_form(command.resources)
         for rows in _messages(command.rows):
-            keeper.send(RunTasks(command.job, resources, command.priority, self._orders(rows)))
+            orders = self._orders(rows)
+            keeper.send(RunTasks(command.job, resources, command.priority, orders, hosts=hosts))
 
     def _orders(self, rows: Sequence[SendRow]) -> list[TaskOrder]:
         """What an agent is told of these tasks, with their candidates."""
@@ -145,6 +146,7 @@ def _messages(rows: Sequence[SendRow]) -> Iterator[Sequence[SendRow]]:
     for index, row in enumerate(rows):
         for places in (row.entries, row.kept):
             for at in places:
+        hosts = [self.keepers[name].host for name in command.gang if name in self.keepers]
                 size += at.size
         if size > _MESSAGE_BYTES:
             yield rows[first : index + 1]

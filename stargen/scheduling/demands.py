@@ -54,7 +54,7 @@ def impossible(
     inside = [has for name, has in offers if pool in (None, name)]
     reasons: list[str] = []
     for variant in request:
-        able = sum(Distributor(node).slots(variant) > 0 for node in inside)
+        able = _most_in_a_pool(variant, pool, offers)
         if able >= variant.nodes:
             return None
         if able:
@@ -63,6 +63,17 @@ def impossible(
             reasons.append(_shortfall(variant, inside))
     where = "any pool" if pool is None else f"pool {pool}"
     return f"no node of {where} can run it: it asks for {'; or '.join(reasons)}"
+
+
+def _most_in_a_pool(
+    variant: Resources, pool: str | None, offers: Sequence[tuple[str, Resources]]
+) -> int:
+    """How many nodes of one pool can take part in such a task."""
+    able: dict[str, int] = {}
+    for name, has in offers:
+        if pool in (None, name) and Distributor(has).slots(variant):
+            able[name] = able.get(name, 0) + 1
+    return max(able.values(), default=0)
 
 
 def _most(variants: Sequence[Resources]) -> Resources:

@@ -6,8 +6,8 @@ performed by the master's kernel, and only after the records that go with them a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
 from stargen.messages import AttemptRef, TaskFault
 from stargen.model import Location, Resources
@@ -35,7 +35,7 @@ class DoneRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeAttached:
-    """An agent showed its inventory."""
+    """An agent showed its inventory. `allocation`: whose nodes may form gangs; the pool if ""."""
 
     at: float
     node: str
@@ -47,6 +47,7 @@ class NodeAttached:
     spooled: list[AttemptRef]
     ends_at: float | None = None
 
+    allocation: str = ""
 
 @dataclass(frozen=True, slots=True)
 class NodeDetached:
@@ -156,7 +157,7 @@ class SendRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SendTasks:
-    """Put these tasks into the node's buffer."""
+    """Put these tasks into the node's buffer; `gang`: the nodes that the one task has."""
 
     node: str
     job: int
@@ -164,6 +165,7 @@ class SendTasks:
     priority: int
     rows: list[SendRow]
 
+    gang: list[str] = field(default_factory=list[str])
 
 @dataclass(frozen=True, slots=True)
 class CancelAttempts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from stargen.errors import CampaignError
 from stargen.model import Request, Resources, Shape
-from stargen.scheduling import aggregator, fragmenter, placement
+from stargen.scheduling import aggregator, fragmenter, gangs, placement
 from stargen.scheduling.jobs import JobState, Task
 from stargen.scheduling.scheduler import Scheduler
 
@@ -109,7 +109,9 @@ def _about_nodes(scheduler: Scheduler, job: JobState, request: Request, now: flo
         lines.append("No node has joined yet.")
     for node in scheduler.state.nodes:
         why = placement.refusal(node, job, request, now)
-        if why is None and not placement.has_room(job, request, node):
+        if why is None and gangs.is_gang(request):
+            why = "it is empty" if node.distributor.idle else "it must become empty first"
+        elif why is None and not placement.has_room(job, request, node):
             why = "full"
         lines.append(f"{node.name}: {why or 'has room; it will be given some at the next pass'}.")
     return lines
@@ -118,6 +120,8 @@ def _about_nodes(scheduler: Scheduler, job: JobState, request: Request, now: flo
 def describe(resources: Resources) -> str:
     """Resources in words: ``4 cores, 1 GPU, 8 GiB``."""
     parts = [f"{resources.cores} core{'s' if resources.cores != 1 else ''}"]
+    if resources.nodes > 1:
+        parts[0] = f"{resources.nodes} nodes of one allocation at once, on each {parts[0]}"
     if resources.gpus:
         parts.append(f"{resources.gpus:g} GPU")
     if resources.memory_gib:

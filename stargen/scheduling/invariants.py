@@ -25,6 +25,12 @@ def _check_tasks(state: CampaignState) -> None:
         for key in node.distributor.attempts:
             assert key not in on_nodes, f"task {key} is on two nodes"
             on_nodes[key] = node.name
+    for task, names in state.gangs.items():
+        assert on_nodes[task] == names[0], f"gang of task {task} has another leader"
+        for name in names:
+            assert state.nodes[name].gang == task, f"{name} is not bound to task {task}"
+    for node in state.nodes:
+        assert node.gang is None or node.name in state.gangs[node.gang]
     for job in state.jobs:
         queued = set(job.retry)
         for ordinal, task in job.tasks.items():

@@ -20,11 +20,13 @@ class Node:
 
     __slots__ = (
         "agent_id",
+        "allocation",
         "attached",
         "detached_at",
         "distributor",
         "ends_at",
         "failures_in_row",
+        "gang",
         "incarnation",
         "joined_at",
         "loaded",
@@ -32,6 +34,7 @@ class Node:
         "pool",
         "reason",
         "resources",
+        "saved_for",
         "state",
         "used_s",
     )
@@ -48,6 +51,13 @@ class Node:
         self.attached = False
         self.detached_at: float | None = None
         self.ends_at: float | None = None
+        self.allocation = pool
+        """Nodes of one allocation can work on one task together."""
+        self.gang: tuple[int, int] | None = None
+        """(job, ordinal) of the task that has this node, and others, for itself."""
+        self.saved_for = ""
+        """Name of a job that waits for whole nodes and is to have this one as soon as it is empty;
+        found anew by every tick."""
         self.joined_at: float | None = None
         self.used_s = 0.0
         self.failures_in_row = 0
@@ -129,7 +139,10 @@ class Nodelist:
         """How many such tasks the working nodes would run at once if they were empty."""
         found = self._slots.get(request)
         if found is None:
-            found = sum(node.distributor.slots(request) for node in self if node.takes_work)
+            each = [node.distributor.slots(request) for node in self if node.takes_work]
+            if request.nodes > 1:
+                each = [sum(slots > 0 for slots in each) // request.nodes]
+            found = sum(each)
             self._slots[request] = found
         return found
 
@@ -149,6 +162,7 @@ class Nodelist:
                 n.reason,
                 n.joined_at,
                 n.used_s,
+                n.gang,
             ]
             for n in self
         ]
@@ -156,9 +170,11 @@ class Nodelist:
     @classmethod
     def from_state(cls, state: list[Any]) -> Nodelist:
         made = cls()
-        for name, pool, resources, agent_id, incarnation, standing, reason, joined, used in state:
+        for name, pool, resources, agent_id, incarnation, standing, reason, *more in state:
+            joined, used, *gang = more
             node = Node(name, pool, resources_from(resources))
             node.agent_id, node.incarnation = agent_id, incarnation
+            node.gang = tuple(gang[0]) if gang and gang[0] else None
             node.state, node.reason = standing, reason
             node.joined_at, node.used_s = joined, used
             made._nodes[name] = node

@@ -39,6 +39,10 @@ def refusal(node: Node, job: JobState, request: Request, now: float) -> str | No
     pool = job.plan.spec.pool
     if pool is not None and pool != node.pool:
         return f"it is in pool {node.pool}, the job wants {pool}"
+    if node.gang is not None:
+        return "it works with others on one task"
+    if node.saved_for not in ("", job.plan.name):
+        return f"it is kept free for job {node.saved_for}, which needs several nodes at once"
     if not any(node.distributor.slots(resources) for resources in request):
         return "it is too small"
     if node.ends_at is not None and now + expected_s(job) > node.ends_at:

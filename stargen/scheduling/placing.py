@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stargen.model import Location, Request, Resources, Shape
 from stargen.records import AssignedRow, TasksAssigned
-from stargen.scheduling import aggregator, fragmenter, placement
+from stargen.scheduling import aggregator, fragmenter, gangs, placement
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import SendRow, SendTasks
 from stargen.scheduling.jobs import JobState, Task
@@ -33,7 +35,10 @@ class Placer:
         if job.plan.shape is Shape.GATHER and not self.gather_ready(job):
             return
         for number, request in enumerate(job.requests):
-            self._place_fresh(job, number, request)
+            if gangs.is_gang(request):
+                self._place_gangs(job, number, request)
+            else:
+                self._place_fresh(job, number, request)
 
     def has_fresh(self, job: JobState) -> bool:
         return any(fragmenter.waiting(job, number) for number in range(len(job.requests)))
@@ -72,6 +77,34 @@ class Placer:
                 self._send(job, share.node, tasks)
                 self.desk.openings.used((job.index, number), share.node)
 
+    def _place_gangs(self, job: JobState, number: int, request: Request) -> None:
+        """Tasks that have several nodes for themselves, one after another."""
+        while waiting := fragmenter.waiting(job, number):
+            allowance = waiting if job.plan.shape is Shape.GATHER else self.allowance(job)
+            if allowance <= 0:
+                return
+            gang = self._gang(job, request)
+            if gang is None:
+                return
+            whole = job.plan.shape is Shape.GATHER
+            slots = self.state.nodes.slots(request[0])
+            size = waiting if whole else fragmenter.grain(job, slots, waiting)
+            ranges = fragmenter.cut(job, number, size, 1, allowance)
+            if not ranges:
+                return
+            variant, nodes = gang
+            n, epoch = self.state.last_n + 1, self.state.epoch
+            row = AssignedRow(job.next_ordinal, n, *ranges[0], epoch, variant)
+            self._send(job, nodes[0], [row], nodes[1:])
+
+    def _gang(self, job: JobState, request: Request) -> tuple[int, list[Node]] | None:
+        """Nodes for a gang; if there are not enough, the best are kept free from here on."""
+        nodes, now = self.state.nodes, self.desk.at
+        gang = gangs.free_gang(nodes, job, request, now)
+        if gang is None:
+            gangs.save_nodes(nodes, job, request, now)
+        return gang
+
     def _able_nodes(self, job: JobState, number: int, request: Request, most: int) -> list[Node]:
         """Nodes that can take some tasks, at most so many.
 
@@ -108,24 +141,30 @@ class Placer:
     def _send_again(self, job: JobState, task: Task) -> bool:
         request = job.request_for(task.lane)
         variants = tuple(self.state.request_of(job, task, v) for v in range(len(request)))
+        if gangs.is_gang(variants):
+            gang = self._gang(job, variants)
+            if gang is not None:
+                variant, (leader, *others) = gang
+                self._send(job, leader, [self._row_again(task, variant)], others)
+            return gang is not None
         number = task.lane if len(job.requests) > 1 else 0
         nodes = self._able_nodes(job, -1 - number, variants, len(self.state.nodes))
         for share in placement.shares(job, variants, 1, nodes):
-            row = AssignedRow(
-                task.ordinal,
-                self.state.last_n + 1,
-                task.lane,
-                task.lo,
-                task.hi,
-                self.state.epoch,
-                share.variant,
-            )
-            self._send(job, share.node, [row])
+            self._send(job, share.node, [self._row_again(task, share.variant)])
             return True
         return False
 
-    def _send(self, job: JobState, node: Node, rows: list[AssignedRow]) -> None:
-        self.desk.commit(TasksAssigned(self.desk.at, job.index, node.name, rows))
+    def _row_again(self, task: Task, variant: int) -> AssignedRow:
+        n, epoch = self.state.last_n + 1, self.state.epoch
+        return AssignedRow(task.ordinal, n, task.lane, task.lo, task.hi, epoch, variant)
+
+    def _send(
+        self, job: JobState, node: Node, rows: list[AssignedRow], others: Sequence[Node] = ()
+    ) -> None:
+        """Assign the tasks, and tell the node; `others` work with it on the one task there is."""
+        members = [other.name for other in others]
+        self.desk.commit(TasksAssigned(self.desk.at, job.index, node.name, rows, members))
+        gang = [node.name, *members] if members else []
         grouped: dict[Resources, list[SendRow]] = {}
         request, sends = None, list[SendRow]()
         for row in rows:
@@ -137,7 +176,7 @@ class Placer:
             sends.append(self._send_row(job, task))
         for resources, sends in grouped.items():
             self.desk.command(
-                SendTasks(node.name, job.index, resources, job.plan.spec.priority, sends)
+                SendTasks(node.name, job.index, resources, job.plan.spec.priority, sends, gang)
             )
 
     def _send_row(self, job: JobState, task: Task) -> SendRow:

@@ -125,6 +125,8 @@ class Scheduler:
         self._ending.check_ceilings()
         self._steering.look()
         self._desk.openings.look_everywhere()
+        for node in self.state.nodes:
+            node.saved_for = ""
         self._desk.wake_all()
         self.state.forget_consumed()
 

@@ -52,7 +52,11 @@ class Standing:
         node = self.state.nodes[event.node]
         self.state.nodes.link(event.node, up=True, at=event.at)
         node.ends_at = event.ends_at
+        node.allocation = event.allocation or event.pool
         keep, cancel = self._sort_attempts(event.running)
+        orphans = [ref for ref in keep if self._is_broken_gang(node, ref)]
+        keep = [ref for ref in keep if ref not in orphans]
+        cancel += orphans
         deliver, forget = self._sort_attempts(event.spooled)
         self._return_missing(node, {*keep, *deliver})
         self._adopt(node, keep + [ref for ref in deliver if self._is_latest(ref)])
@@ -70,6 +74,13 @@ class Standing:
             is_open = 0 <= ref.job < len(jobs) and ref.ordinal in jobs[ref.job].tasks
             (wanted if is_open else unwanted).append(ref)
         return wanted, unwanted
+
+    def _is_broken_gang(self, node: Node, ref: AttemptRef) -> bool:
+        """True for a gang that was given up: its other nodes may have other work by now."""
+        job, task = self.state.jobs[ref.job], self.state.jobs[ref.job].tasks[ref.ordinal]
+        return job.request_for(task.lane)[0].nodes > 1 and not (
+            task.state == "assigned" and task.node == node.name and self._is_latest(ref)
+        )
 
     def _is_latest(self, ref: AttemptRef) -> bool:
         """False for what an earlier attempt left in a spool: it may be a failure, known already."""
@@ -113,6 +124,10 @@ class Standing:
     def _lose(self, node: Node, reason: str) -> None:
         """Give the node up; what has brought down too many nodes is set aside."""
         had = list(node.distributor.attempts)
+        if node.gang is not None and node.gang not in had:
+            had.append(node.gang)
+            job = self.state.jobs[node.gang[0]]
+            self.desk.cancel(job, [job.tasks[node.gang[1]]], f"{node.name} of its nodes is lost")
         self.desk.commit(NodeLost(self.desk.at, node.name, reason))
         for job_index, ordinal in had:
             job = self.state.jobs[job_index]

@@ -57,6 +57,8 @@ class CampaignState:
         self.last_n = 0
         self.late = 0
         self.ended: CampaignEnded | None = None
+        self.gangs: dict[tuple[int, int], list[str]] = {}
+        """{(job, ordinal): all nodes that this task has for itself, the leader first}."""
         self.freed: list[str] = []
         """Nodes on which something was freed since the placing pass last forgot them."""
         self._appliers: dict[type[Any], Callable[[Any], None]] = {
@@ -117,6 +119,11 @@ class CampaignState:
             task = job.tasks[ordinal]
             task.count_try("infrastructure")
             self._to_queue(job, task, "returned")
+        if node.gang is not None:  # of another leader
+            job = self.jobs[node.gang[0]]
+            task = job.tasks[node.gang[1]]
+            task.count_try("infrastructure")
+            self._to_queue(job, task, "returned")
         self.nodes.leave(record.node, LOST, record.reason, record.at)
 
     def _node_state(self, record: NodeState) -> None:
@@ -148,8 +155,22 @@ class CampaignState:
                 self.last_n = n
         for request, ordinals in taken.items():
             node.distributor.take(record.job, ordinals, request)
+        if record.members:
+            self._bind(record.job, record.rows[0].ordinal, [record.node, *record.members])
         if job.plan.affinity is not None:
             node.loaded.add(job.plan.affinity)
+
+    def _bind(self, job: int, ordinal: int, names: list[str]) -> None:
+        """These nodes work on nothing else."""
+        self.gangs[job, ordinal] = names
+        for name in names:
+            self.nodes[name].gang = (job, ordinal)
+
+    def _unbind(self, job: int, ordinal: int) -> None:
+        """The task has no nodes for itself, or no longer."""
+        for name in self.gangs.pop((job, ordinal), ()):
+            self.nodes[name].gang = None
+            self.freed.append(name)
 
     def request_of(self, job: JobState, task: Task, variant: int) -> Resources:
         """What the task asks for by that variant of its lane's request."""
@@ -198,6 +219,9 @@ class CampaignState:
             learn(duration_us * 1e-6, hi - lo, len(sizes))
         job.finished += len(record.rows)
         for (node, request), ordinals in released.items():
+            if self.gangs:
+                for ordinal in ordinals:
+                    self._unbind(record.job, ordinal)
             self.nodes[node].distributor.release(record.job, ordinals, request)
             self.freed.append(node)
 
@@ -214,6 +238,7 @@ class CampaignState:
 
     def _release(self, job: JobState, task: Task) -> None:
         if task.state == "assigned" and task.request is not None:
+            self._unbind(job.index, task.ordinal)
             distributor = self.nodes[task.node].distributor
             distributor.release(job.index, [task.ordinal], task.request)
             self.freed.append(task.node)
@@ -335,6 +360,14 @@ class CampaignState:
     def _campaign_ended(self, record: CampaignEnded) -> None:
         self.ended = record
 
+    def find_gangs(self) -> None:
+        """Which tasks have whole nodes, from what the nodes know."""
+        for node in self.nodes:
+            if node.gang is not None:
+                names = self.gangs.setdefault(node.gang, [])
+                leads = node.gang in node.distributor.attempts
+                names.insert(0 if leads else len(names), node.name)
+
     # --- keeping it small and saved --------------------------------------------------------------
 
     def forget_consumed(self) -> None:
@@ -383,4 +416,5 @@ class CampaignState:
                 if task.state == "assigned" and task.request is not None:
                     distributor = made.nodes[task.node].distributor
                     distributor.take(job.index, [task.ordinal], task.request)
+        made.find_gangs()
         return made

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from stargen.model import Retries, SelectSpec, Shape
+from stargen.model import Resources, Retries, SelectSpec, Shape
 from stargen.scheduling.events import Asked, DiskStateChanged, Ticked
 from tests.simulation.cluster import Cluster, digest, job, plan
 
@@ -38,6 +38,7 @@ def _plan():
         job("unique", "map", shape=Shape.KEYED, grain=3, key=lambda e: e.candidate_id[-1]),
         job("best", "map", select=SelectSpec(order_by="x", limit=4), rank=_number),
         job("merge", "even", "best", grain=None),
+        job("wide", "even", resources=Resources(nodes=2), retries=few),
         job("all", "unique", shape=Shape.GATHER),
     )
 
@@ -46,7 +47,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 10_000))
     def start(self, seed):
         self.fail_next = 0
-        work = {name: self._work for name in ("make", "map", "merge", "all")}
+        work = {name: self._work for name in ("make", "map", "merge", "wide", "all")}
         work["unique"] = lambda names, kept: self._work(_first_of_key(names, kept), kept)
         self.cluster = Cluster(_plan(), work, [("n1", 2), ("n2", 3)], seed=seed)
 
@@ -103,7 +104,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(
         action=st.sampled_from(["hold", "release", "retry"]),
-        name=st.sampled_from(["make", "map", "unique", "merge", "all", "best"]),
+        name=st.sampled_from(["make", "map", "unique", "merge", "wide", "all", "best"]),
     )
     def person_asks(self, action, name):
         self.cluster.event(Asked(self.cluster.now, action, name, "test"))
@@ -125,7 +126,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         cluster.event(DiskStateChanged(cluster.now, False))
         for agent in cluster.agents.values():
             cluster.attach(agent)
-        for name in ("make", "map", "even", "unique", "best", "merge", "all"):
+        for name in ("make", "map", "even", "unique", "best", "merge", "wide", "all"):
             cluster.event(Asked(cluster.now, "release", name, "test"))
         if cluster.scheduler.state.ended is None:
             cluster.ended = None
@@ -141,6 +142,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         assert len(cluster.out("make")) == TOTAL - lost["make"]
         assert len(cluster.out("map")) == len(cluster.out("make")) - lost["map"]
         merged = set(cluster.out("even")) | set(cluster.out("best"))
+        assert len(cluster.out("wide")) == len(cluster.out("even")) - lost["wide"]
         assert len(cluster.out("merge")) == len(merged) - lost["merge"]
         order = cluster.out("map")
         for name in cluster.out("unique"):

@@ -73,6 +73,15 @@ def test_old_forms_1_0_are_read_with_defaults():
 
 def test_rows_come_back_as_rows():
     done = m.decode(m.encode(SAMPLES[8]))
+def test_tasks_of_1_0_have_no_hosts_for_themselves():
+    assert m.decode(pack([5, 0, [1], 0, [[1, 2, 3, 4, [], []]], 7, 2])).hosts == []
+
+
+def test_results_of_1_0_say_nothing_of_their_costs():
+    form = [9, 0, [[1, 2, 3, 0.5, [b"e"], b"", {}, None]]]
+    assert m.decode(pack(form)).rows[0].costs == []
+
+
     assert done.rows[0].drop_counts == {"odd": 2}
     assert isinstance(done.rows[0], m.TaskDone)
 

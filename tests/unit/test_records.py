@@ -73,5 +73,15 @@ def test_old_forms_2_are_read_with_defaults():
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", pack([99, 1.0]), pack(7), pack([6, 1.0, 0])])
 def test_garbage_is_refused(data):
+def test_old_forms_3_are_read_with_defaults():
+    assigned = r.decode(pack([6, 1.0, 0, "n", [[1, 2, 0, 3, 4, 1]]]))
+    assert assigned.members == []
+
+
+def test_results_of_3_say_nothing_of_their_costs():
+    form = [7, 1.0, 0, "n", [[1, 2, 3, 4, 5, 6, [7], 0, {}, None, []]]]
+    assert r.decode(pack(form)).rows[0].costs == []
+
+
     with pytest.raises(RemoteProtocolError):
         r.decode(data)

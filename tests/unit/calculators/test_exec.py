@@ -13,7 +13,9 @@ from stargen.model import Resources
 
 
 def context(**params):
-    return SimpleNamespace(params=ExecParams(**params), resources=Resources(cores=3), job="job")
+    return SimpleNamespace(
+        params=ExecParams(**params), resources=Resources(cores=3), job="job", hosts=("a", "b")
+    )
 
 
 def test_braces_are_filled_in(tmp_path):

@@ -56,7 +56,7 @@ OFFERS = [
         ((Resources(memory_gib=5.0),), None, "5 GiB of memory (the most is 4)"),
         ((Resources(custom=(("arm", 1.0),)),), None, "1 arm (the most is 0)"),
         ((Resources(cores=9), Resources(gpus=2)), None, "; or 2 gpus (the most is 1)"),
-        ((Resources(cores=1, nodes=3),), None, "3 nodes, and 2 can take part"),
+        ((Resources(cores=1, nodes=3),), None, "3 nodes, and 1 can take part"),
         (
             (Resources(cores=8, memory_gib=4.0),),
             None,
