@@ -175,13 +175,13 @@ class RunTasks:
     tasks: list[TaskOrder]
     epoch: int = 0
     slot: int = 0
+    hosts: list[str] = field(default_factory=list[str])
 
 
 @messages.add(6)
 @dataclass(frozen=True, slots=True)
 class CancelTasks:
     """Stop these attempts, started or not; `soft` asks for a checkpoint first."""
-    hosts: list[str] = field(default_factory=list[str])
 
     attempts: list[AttemptRef]
     reason: str

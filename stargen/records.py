@@ -156,8 +156,8 @@ class TasksAssigned:
     job: int
     node: str
     rows: list[AssignedRow]
-
     members: list[str] = field(default_factory=list[str])
+
 
 @records.add(7)
 @dataclass(frozen=True, slots=True)

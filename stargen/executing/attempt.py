@@ -39,10 +39,10 @@ class Attempt:
     state : the checkpoint of an earlier attempt, if there is one
     say : sends a message to the agent
     listen : reads what the agent has sent meanwhile; may call `stop`
-    """
-
     hosts : those that it has for itself, if it has several
     cores : how many it computes on in this process; 0 if its programs compute
+    """
+
     __slots__ = (
         "_job",
         "_listen",
@@ -53,10 +53,10 @@ class Attempt:
         "_said_at",
         "_say",
         "began",
-        "ref",
-        "start",
         "costs",
         "hosts",
+        "ref",
+        "start",
         "state",
         "stopping",
     )
@@ -70,13 +70,13 @@ class Attempt:
         state: bytes | None,
         say: Callable[[Message], None],
         listen: Callable[[], None],
-    ) -> None:
-        self.ref = ref
         hosts: tuple[str, ...] = (),
         cores: int = 0,
+    ) -> None:
+        self.ref = ref
+        self.hosts = hosts
         self.began = time.monotonic()
         self.stopping = False
-        self.hosts = hosts
         self.start = (Progress.decode(state) if state is not None else None) or Progress()
         self.state = self.start.state
         self._passed: Batch | None = None

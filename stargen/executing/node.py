@@ -118,10 +118,10 @@ class Node:
         try:
             resources = resources_from(run.resources)
             line = self._buffer.accept(run.job, resources, run.priority, epoch, run.tasks)
-        except ValueError as error:
-            self._in_trouble(refs, str(error))
             if run.hosts:
                 self._dispatcher.hosts |= {AttemptId(epoch, o.n): run.hosts for o in run.tasks}
+        except ValueError as error:
+            self._in_trouble(refs, str(error))
             return
         hungry = [slot for slot in self._dispatcher.slots if slot.line is line]
         self._dispatcher.feed(time.monotonic(), hungry)

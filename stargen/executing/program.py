@@ -125,7 +125,7 @@ class Slot:
         self.granted = granted
         self._host = host
         self._number = granted.slot
-        self._queue: deque[tuple[AttemptRef, TaskOrder]] = deque()
+        self._queue: deque[tuple[AttemptRef, TaskOrder, tuple[str, ...]]] = deque()
         self._changed = threading.Condition()
         self._starting = threading.Lock()
         self._attempt: Attempt | None = None
@@ -143,6 +143,7 @@ class Slot:
     def extend(self, run: RunTasks) -> None:
         """More tasks."""
         with self._changed:
+            hosts = tuple(run.hosts)
             self._queue.extend(
                 (AttemptRef(run.job, order.ordinal, run.epoch, order.n), order, hosts)
                 for order in run.tasks
@@ -150,7 +151,6 @@ class Slot:
             self._changed.notify()
 
     def give_back(self, count: int) -> list[AttemptRef]:
-            hosts = tuple(run.hosts)
         """Take out up to `count` tasks that have not started, the newest first."""
         with self._changed:
             return [self._queue.pop()[0] for _ in range(min(count, len(self._queue)))]
@@ -158,7 +158,7 @@ class Slot:
     def cancel(self, refs: set[AttemptRef], *, softly: bool) -> None:
         """Do not start these; stop the one that runs."""
         with self._changed:
-            waiting = [ref for ref, _ in self._queue if ref in refs]
+            waiting = [ref for ref, *_ in self._queue if ref in refs]
             self._queue = deque(item for item in self._queue if item[0] not in refs)
         if waiting:
             self._host.outbox.gave_back(waiting)
@@ -222,6 +222,7 @@ class Slot:
             state=host.states.pop(ref.ordinal, None),
             say=host.outbox.say,
             listen=lambda: None,
+            hosts=hosts,
         )
         task: ProgramTask | None = None
         try:
@@ -239,7 +240,6 @@ class Slot:
             host.outbox.done(ref.job, row)
         finally:
             self._attempt = None
-            hosts=hosts,
             attempt.clean()
             host.board.end(self._number)
 

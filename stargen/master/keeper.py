@@ -63,8 +63,8 @@ class NodeKeeper:
         self.launcher = launcher
         self.load: Load | None = None
         self.agent_id = ""
-        self.tries = 0
         self._host = ""
+        self.tries = 0
         self.problem = ""
         self._me = me
         self._limits = limits
@@ -82,11 +82,11 @@ class NodeKeeper:
         return self.spec.name
 
     @property
-    @property
     def host(self) -> str:
         """What other nodes call the node's host."""
         return self.spec.host or self._host or self.name
 
+    @property
     def connected(self) -> bool:
         return self._link is not None
 
@@ -135,13 +135,13 @@ class NodeKeeper:
         if not isinstance(inventory, Inventory):
             raise RemoteProtocolError(f"{self.name} began with {type(inventory).__name__}")
         self.agent_id, self.problem = inventory.agent_id, ""
+        self._host = inventory.host
         self._link, self._settled = link, False
         self._defined.clear()
         await self._inbox.put_in_turn(partial(attached, self.spec, inventory))
         await self._pass_on(rest)
 
     async def _attend(self, link: Link, access: Access) -> None:
-        self._host = inventory.host
         """Pass on what the agent says, until the link is lost."""
         reason = "the link was cut"
         final = False

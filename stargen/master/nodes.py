@@ -119,6 +119,7 @@ class Nodes:
             return
         keeper.define(command.job, lambda: self._define(command.job, keeper.spec.pool))
         resources = resources_form(command.resources)
+        hosts = [self.keepers[name].host for name in command.gang if name in self.keepers]
         for rows in _messages(command.rows):
             orders = self._orders(rows)
             keeper.send(RunTasks(command.job, resources, command.priority, orders, hosts=hosts))
@@ -146,7 +147,6 @@ def _messages(rows: Sequence[SendRow]) -> Iterator[Sequence[SendRow]]:
     for index, row in enumerate(rows):
         for places in (row.entries, row.kept):
             for at in places:
-        hosts = [self.keepers[name].host for name in command.gang if name in self.keepers]
                 size += at.size
         if size > _MESSAGE_BYTES:
             yield rows[first : index + 1]

@@ -46,8 +46,8 @@ class NodeAttached:
     running: list[AttemptRef]
     spooled: list[AttemptRef]
     ends_at: float | None = None
-
     allocation: str = ""
+
 
 @dataclass(frozen=True, slots=True)
 class NodeDetached:
@@ -100,6 +100,20 @@ class DiskStateChanged:
 
     at: float
     full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationSeen:
+    """The batch system took or refused an allocation, or says how it stands.
+
+    `state` is as in `records.AllocationStands`; `reason` is in the batch system's own words.
+    """
+
+    at: float
+    name: str
+    state: str
+    reason: str = ""
+    job_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +178,8 @@ class SendTasks:
     resources: Resources
     priority: int
     rows: list[SendRow]
-
     gang: list[str] = field(default_factory=list[str])
+
 
 @dataclass(frozen=True, slots=True)
 class CancelAttempts:
@@ -209,6 +223,24 @@ class DrainNode:
     """Tell the node to accept no more."""
 
     node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAllocation:
+    """Ask the pool's batch system for an allocation."""
+
+    name: str
+    pool: str
+    nodes: int
+    walltime_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseAllocation:
+    """Let the agents of an allocation leave, and cancel it if it does not end by itself."""
+
+    name: str
     reason: str
 
 

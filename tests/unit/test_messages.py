@@ -71,8 +71,6 @@ def test_old_forms_1_0_are_read_with_defaults():
         assert getattr(message, name) == value
 
 
-def test_rows_come_back_as_rows():
-    done = m.decode(m.encode(SAMPLES[8]))
 def test_tasks_of_1_0_have_no_hosts_for_themselves():
     assert m.decode(pack([5, 0, [1], 0, [[1, 2, 3, 4, [], []]], 7, 2])).hosts == []
 
@@ -82,6 +80,8 @@ def test_results_of_1_0_say_nothing_of_their_costs():
     assert m.decode(pack(form)).rows[0].costs == []
 
 
+def test_rows_come_back_as_rows():
+    done = m.decode(m.encode(SAMPLES[8]))
     assert done.rows[0].drop_counts == {"odd": 2}
     assert isinstance(done.rows[0], m.TaskDone)
 
