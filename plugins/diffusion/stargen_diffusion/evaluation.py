@@ -6,12 +6,13 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from stargen_training.metrics import read_metrics
 
 from stargen import Candidate, Crystal
 from stargen.errors import UserError
@@ -39,6 +40,7 @@ def evaluate_diffusion(
     correctors: Annotated[int, typer.Option(help="a step")] = 1,
     anneal: Annotated[float, typer.Option(help="of the sampler")] = 0.0,
     temperature: Annotated[float, typer.Option(help="of the choice of types")] = 1.0,
+    balanced: Annotated[bool, typer.Option(help="as the parameter of diffusion.sample")] = False,
     seed: Annotated[int, typer.Option()] = 0,
     source: Annotated[
         str, typer.Option(help="calculator that makes the crystals; another one for a baseline")
@@ -49,6 +51,11 @@ def evaluate_diffusion(
     card: Annotated[Path | None, typer.Option(help="model card to write, Markdown")] = None,
     statement: Annotated[
         Path | None, typer.Option(help="text for the card: whose the data are, and the licence")
+    ] = None,
+    curve: Annotated[Path | None, typer.Option(help="metrics.csv, for the card")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option(help="other evaluations' --out, further columns of the card"),
     ] = None,
 ) -> None:
     """Measure weights; a figure stands with its 95 % confidence interval."""
@@ -66,22 +73,24 @@ def evaluate_diffusion(
         params = {"weights": weights, "samples": each, **plan}
         found = prediction_figures(truth[:samples], params, seed)
     else:
-        params = {"weights": weights, "temperature": temperature, **plan}
-        params = params if source == "diffusion.sample" else {}
+        plan |= {"temperature": temperature, "balanced": balanced}
+        params = {"weights": weights, **plan} if source == "diffusion.sample" else {}
         made = judging.sampled(source, samples, params, seed, Path.cwd())
         took = time.process_time() - began
         found = sample_figures(made.candidates, samples, truth, known)
-        found["structures_per_core_hour"] = Interval(3600 * samples / took, np.nan, np.nan)
+        found["structures per core-hour"] = Interval(3600 * samples / took, np.nan, np.nan)
         if stability and hull is not None:
             found |= stability_figures(made.candidates[:stability], hull, known)
     settings = {"weights": weights, "data": data.name, "split": split, "seed": seed, **plan}
-    settings |= {"samples": samples, "each": each, "source": source, "temperature": temperature}
+    settings |= {"samples": samples, "each": each, "source": source}
     _show(found, settings)
     if out is not None:
         out.write_text(json.dumps({"settings": settings, "figures": found}, indent=1) + "\n")
     if card is not None:
         told = "Not stated." if statement is None else statement.read_text().strip()
-        card.write_text(model_card(weights, model, settings, found, told))
+        others = {file.stem: json.loads(file.read_text()) for file in beside or ()}
+        losses = [] if curve is None else read_metrics(curve)
+        card.write_text(model_card(weights, model, settings, found, told, losses, others))
 
 
 def sample_figures(
@@ -104,6 +113,8 @@ def sample_figures(
         "unique among the valid": share(len(first), len(valid)),
         "novel among the valid": share(len(new), len(valid)),
         "not P1 at 0.1 Å": share(len(judging.symmetric(sound, here)), made),
+        "pass the paper's four filters": share(len(judging.of_the_paper(candidates, here)), made),
+        "hold an element without oxidation states": share(judging.stateless(candidates), made),
     }
     for reason, count in sorted(failed.items()):
         found[f"dropped: {reason}"] = share(count, made)
@@ -135,16 +146,20 @@ def stability_figures(
     here = Path.cwd()
     passed, _ = judging.screened(candidates, here)
     chosen = [c for c in candidates if c.candidate_id in passed]
-    above = judging.hull_distances(chosen, hull.resolve(), here)
+    relaxed = judging.relaxed(chosen, here)
+    above = judging.hull_distances(relaxed, hull.resolve(), here)
     energies = np.array([*above.values()])
-    good = [c for c in chosen if above.get(c.candidate_id, np.inf) < 0.1]
+    good = [c for c in relaxed if above.get(c.candidate_id, np.inf) < 0.1]
     fresh = judging.unique(good, here) & judging.novel(good, known, here) if good else set()
     return {
-        "relaxed of those that pass": share(len(above), len(chosen)),
+        "relaxed of those that pass": share(len(relaxed), len(chosen)),
         "energy above hull, median, eV/atom": resampled(energies, lambda e: float(np.median(e))),
         "energy above hull, mean, eV/atom": resampled(energies, lambda e: float(np.mean(e))),
         "below 0.1 eV/atom": share(len(good), len(candidates)),
         "stable, unique, novel": share(len(fresh), len(candidates)),
+        "pass the paper's four filters, relaxed": share(
+            len(judging.of_the_paper(relaxed, here)), len(candidates)
+        ),
     }
 
 
@@ -157,20 +172,55 @@ def prediction_figures(
     made = judging.predicted(asked, params, seed, here)
     sound = {c.candidate_id for c in asked if judging.structurally_valid(c.crystal)}
     allowed = sound & judging.balanced(asked, here)["smact14"]
-    results = []
+    results: list[Prediction] = []
     for candidate in asked:
         pairs = [*judging.matches(made[candidate.candidate_id], candidate.crystal)]
-        distances = [d for _, d in pairs if d is not None]
-        strict = [d for c, d in pairs if d is not None and judging.structurally_valid(c)]
-        results.append((candidate, distances, strict))
-    small = [row for row in results if row[0].crystal.n_atoms <= 10]
-    hits = [min(distances) for _, distances, _ in results if distances]
-    strict_hits = sum(bool(s) and c.candidate_id in allowed for c, _, s in results)
+        valid = [judging.structurally_valid(crystal) for crystal, _ in pairs]
+        distances = [distance for _, distance in pairs]
+        results.append(Prediction(candidate, candidate.candidate_id in allowed, distances, valid))
+    found: dict[str, Interval] = {}
+    for first in sorted({1, params["samples"]}):
+        found |= _match_rates(results, first)
+    return found
+
+
+class Prediction(NamedTuple):
+    """What became of one composition.
+
+    Parameters
+    ----------
+    allowed : the truth itself is valid
+    distances : of each sample from the truth; None where it is another crystal
+    valid : whether each sample is
+    """
+
+    truth: Candidate
+    allowed: bool
+    distances: Sequence[float | None]
+    valid: Sequence[bool]
+
+    def best(self, first: int, *, strict: bool = False) -> float | None:
+        """The nearest of the first samples; strictly: if truth and sample are valid."""
+        if strict and not self.allowed:
+            return None
+        pairs = zip(self.distances[:first], self.valid[:first], strict=True)
+        return min((d for d, good in pairs if d is not None and (good or not strict)), default=None)
+
+
+def _match_rates(results: Sequence[Prediction], first: int) -> dict[str, Interval]:
+    """Of the best of the first samples."""
+    name = f"match rate, {first} sample{'s' * (first > 1)}"
+    hits = [d for d in (r.best(first) for r in results) if d is not None]
+    strict = sum(r.best(first, strict=True) is not None for r in results)
+    small = [r for r in results if r.truth.crystal.n_atoms <= 10]
+    found_small = sum(r.best(first) is not None for r in small)
     return {
-        "match rate": share(len(hits), len(results)),
-        "match rate, valid truth and prediction only": share(strict_hits, len(results)),
-        "match rate, at most 10 atoms": share(sum(bool(d) for _, d, _ in small), len(small)),
-        "RMSE of matches": resampled(np.array(hits), lambda d: float(np.mean(d))),
+        name: share(len(hits), len(results)),
+        f"{name}, valid truth and prediction only": share(strict, len(results)),
+        f"{name}, at most 10 atoms": share(found_small, len(small)),
+        f"RMSE of matches, {first} sample{'s' * (first > 1)}": resampled(
+            np.array(hits), lambda d: float(np.mean(d))
+        ),
     }
 
 

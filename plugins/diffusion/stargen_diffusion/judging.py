@@ -18,6 +18,7 @@ from stargen.calculators.registry import Registry
 from stargen.calculators.steps import Batch
 from stargen.elements import reduced_formula
 from stargen_diffusion.checks import SHORTEST_ANG, shortest_distance
+from stargen_diffusion.oxidation import CONSENSUS, charged_elements
 
 _PUBLISHED_RULES = "smact14"
 """Of the published tables; the filter's own default is newer and stricter."""
@@ -102,10 +103,31 @@ def novel(candidates: Sequence[Candidate], known: Sequence[Crystal], folder: Pat
     return {candidate.candidate_id for candidate in batch.candidates}
 
 
+def of_the_paper(candidates: Sequence[Candidate], folder: Path) -> list[Candidate]:
+    """Those that pass the four filters of the Star-gen paper."""
+    left = list(candidates)
+    for use in ("filters.composition", "filters.charge", "filters.symmetry", "filters.unique"):
+        left = judged(use, left, folder).candidates
+    return left
+
+
+def stateless(candidates: Sequence[Candidate]) -> int:
+    """How many hold an element that no oxidation state is known of.
+
+    No charge filter passes them, unless they are of one element or an alloy.
+    """
+    known = charged_elements(CONSENSUS)
+    return sum(not known[candidate.crystal.numbers - 1].all() for candidate in candidates)
+
+
+def relaxed(candidates: Sequence[Candidate], folder: Path) -> list[Candidate]:
+    """With CHGNet."""
+    return judged("mlip.relax", candidates, folder).candidates
+
+
 def hull_distances(candidates: Sequence[Candidate], hull: Path, folder: Path) -> dict[str, float]:
-    """Energy above hull after relaxation with CHGNet, eV/atom, by id; one by one relaxed."""
-    relaxed = judged("mlip.relax", candidates, folder)
-    placed = judged("stability.hull", relaxed.candidates, folder, reference=str(hull))
+    """Energy above hull of relaxed candidates, eV/atom, by id."""
+    placed = judged("stability.hull", candidates, folder, reference=str(hull))
     found = {c.candidate_id: c.properties.get("e_above_hull") for c in placed.candidates}
     return {name: float(value) for name, value in found.items() if value is not None}
 

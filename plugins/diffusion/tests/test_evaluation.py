@@ -71,13 +71,15 @@ def test_prediction_is_measured_against_the_truth(weights, tmp_path, monkeypatch
     params = {"weights": weights(types="known"), "steps": 3, "samples": 2}
     truth = [CRYSTALS["copper"], CRYSTALS["rock salt"], CRYSTALS["perovskite"]]
     nobody = prediction_figures(truth, params, seed=0)  # a network that has learnt nothing
-    assert nobody["match rate"].value <= 1 / 3
+    assert nobody["match rate, 2 samples"].value <= 1 / 3
     made = {"truth/0": [truth[1], truth[0]], "truth/1": [truth[2]], "truth/2": [truth[2]]}
     monkeypatch.setattr(judging, "predicted", lambda *arguments: made)
     found = prediction_figures(truth, params, seed=0)
-    assert found["match rate"].value == pytest.approx(2 / 3)
-    assert found["match rate, valid truth and prediction only"].value == pytest.approx(2 / 3)
-    assert found["RMSE of matches"].value == pytest.approx(0.0, abs=1e-6)
+    assert found["match rate, 1 sample"].value == pytest.approx(1 / 3)
+    assert found["match rate, 2 samples"].value == pytest.approx(2 / 3)
+    strict = found["match rate, 2 samples, valid truth and prediction only"]
+    assert strict.value == pytest.approx(2 / 3)
+    assert found["RMSE of matches, 2 samples"].value == pytest.approx(0.0, abs=1e-6)
 
 
 def test_an_evaluation_from_the_command_line(weights, tmp_path, monkeypatch, capsys):
@@ -91,13 +93,23 @@ def test_an_evaluation_from_the_command_line(weights, tmp_path, monkeypatch, cap
         )
     )
     name = weights()
-    command = f"{name} --data data.csv --samples 12 --steps 3 --out f.json --card card.md"
+    (tmp_path / "metrics.csv").write_text("step,elapsed_s,name,value\n2,60.0,val/loss,1.25\n")
+    command = f"{name} --data data.csv --samples 48 --steps 4"
+    evaluate(f"{command} --balanced --out bound.json".split(), standalone_mode=False)
+    command += " --out f.json --card card.md --curve metrics.csv --beside bound.json"
     evaluate(command.split(), standalone_mode=False)
     figures = json.loads((tmp_path / "f.json").read_text())["figures"]
+    bound = json.loads((tmp_path / "bound.json").read_text())["figures"]
+    neutral = "neutral, filter's default"
+    assert figures[neutral][0] < bound[neutral][0] == 1.0
     assert figures["structurally valid"][0] >= figures["valid (structure and smact14)"][0]
     card = (tmp_path / "card.md").read_text()
     assert "toy.npz" in card
     assert "structurally valid" in card
+    assert "| 2 | 1 | 1.25 |" in card
+    assert "balanced True" in card
+    row = next(line for line in card.splitlines() if line.startswith(f"| {neutral}"))
+    assert row.count(" to ") == 2
     assert "{" not in card
     with pytest.raises(UserError, match="hull"):
         evaluate([name, "--data", "data.csv", "--stability", "5"], standalone_mode=False)
