@@ -22,6 +22,7 @@ class Predict:
 
     For each target that the weights know, ``formation_energy_per_atom`` say, there are
     ``formation_energy_pred``, ``_std`` (68 % of true values lie within), ``_low`` and ``_high``.
+    ``energy_scheme_pred`` tells which networks energies are of, so that they meet no others.
     """
 
     def open(self, context: Context) -> None:
@@ -73,6 +74,8 @@ class Predict:
             doubts = self._ensemble.doubts(
                 candidate.crystal, float(shortest[number]), bool(predictions.usual[at])
             )
+            if any("energy" in target for target in self._ensemble.targets):
+                told["energy_scheme_pred"] = self._ensemble.energy_scheme
             told["prediction_doubtful"] = bool(doubts)
             told["prediction_doubts"] = "; ".join(doubts) or None
             yield candidate.with_(**told)

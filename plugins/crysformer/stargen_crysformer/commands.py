@@ -43,6 +43,13 @@ def train_crysformer(
         Path | None,
         typer.Option("--from", help="Weights to begin with: a folder of members, or one file."),
     ] = None,
+    corrections: Annotated[
+        str | None,
+        typer.Option(
+            help="That the energies of DATA carry, mp2020 say: predictions name them, and share a "
+            "hull with none that carry others."
+        ),
+    ] = None,
     model: Annotated[str, typer.Option(help="tiny, small, medium or paper.")] = "small",
     irreps: Annotated[
         str | None, typer.Option(help='Features, "64x0e+16x1e"; else the model\'s.')
@@ -93,7 +100,7 @@ def train_crysformer(
     config = preset(model, **changes) if start is None else config_of(start)
     if start is not None:
         targets = config.targets
-    labelled = _read(data, database, targets)
+    labelled = _read(data, database, targets, corrections)
     n_train = len(labelled.of_split("train"))
     options = Options(
         steps=steps or max(round(epochs * n_train / min(batch, max(n_train, 1))), 1),
@@ -151,7 +158,7 @@ def eval_crysformer(
     torch.set_num_threads(threads)
     ensemble = Ensemble.load(weights)
     ensemble.to(device)
-    labelled = _read(data, None, ensemble.targets)
+    labelled = _read(data, None, ensemble.targets, None)
     assessment = assess(ensemble, labelled, split)
     if card is not None:
         write_card(card, ensemble, assessment)
@@ -163,18 +170,25 @@ def eval_crysformer(
         show_table(headings, rows)
 
 
-def _read(data: list[Path] | None, database: str | None, targets: tuple[str, ...]) -> Any:
+def _read(
+    data: list[Path] | None,
+    database: str | None,
+    targets: tuple[str, ...],
+    corrections: str | None,
+) -> Any:
     from stargen_crysformer.materials import read_materials
-    from stargen_crysformer.sets import read
+    from stargen_crysformer.sets import joined, read
 
-    if bool(data) == (database is not None):
+    if not data and database is None:
         raise UserError(
-            "give files with labelled crystals, or --database, one of the two",
+            "give files with labelled crystals, or --database, or both",
             hint="stargen train crysformer data.npz --output FOLDER",
         )
-    if database is not None:
-        return read_materials(database, targets)
-    return read(data or [], targets)
+    found = read(data, targets, corrections) if data else None
+    if database is None:
+        return found
+    materials = read_materials(database, targets)
+    return materials if found is None else joined(found, materials)
 
 
 def _targets(text: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,6 +107,13 @@ class Ensemble:
         return self.members[0].targets
 
     @property
+    def energy_scheme(self) -> str:
+        """Which networks these energies are of, and what corrections those learnt."""
+        together = "".join(member.digest for member in self.members).encode()
+        digest = hashlib.blake2b(together, digest_size=4).hexdigest()
+        return f"crysformer-{digest}/{self.notes.get('corrections') or 'unstated'}"
+
+    @property
     def neighbours(self) -> int:
         return self.members[0].network.config.neighbours
 
@@ -192,7 +200,7 @@ def told_of(opinion: Opinion, target: int) -> Floats:
     return features(opinion.spread[:, target], opinion.expected[:, target], opinion.distance)
 
 
-def calibrate(folder: Path, learning: Learning, notes: Mapping[str, Any]) -> Ensemble:
+def calibrate(folder: Path, learning: Learning) -> Ensemble:
     """Judge the members of a folder by the validation crystals, and write that beside them."""
     members = read_members(folder)
     rows = learning.data.of_split("val")
@@ -204,11 +212,12 @@ def calibrate(folder: Path, learning: Learning, notes: Mapping[str, Any]) -> Ens
         have = np.isfinite(labels[:, t])
         error = np.abs(opinion.values[have, t] - labels[have, t])
         fitted[target] = Calibration.fit(told_of(opinion, t)[have], error)
+    notes = {"data": learning.data.digest(), "corrections": learning.corrections}
     content = {
         "format": FORMAT,
         "members": [member.digest for member in members],
         "targets": {target: each.plain() for target, each in fitted.items()},
-        "notes": dict(notes),
+        "notes": notes,
     }
     write_atomically(folder / CALIBRATION_FILE, json.dumps(content, indent=1).encode())
     return Ensemble(members, list(fitted.values()), notes)

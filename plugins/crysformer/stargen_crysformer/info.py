@@ -28,7 +28,7 @@ class PredictParams:
     coverage : probability that an interval holds the true value
     """
 
-    weights: str = "mp20"
+    weights: str = "mp20-ensemble"
     coverage: Annotated[float, Bounds(above=0, most=0.99)] = 0.9
 
 
@@ -89,12 +89,14 @@ predict = CalculatorInfo(
     resources=_resources,
     affinity=lambda params: f"crysformer-{params.weights}",
     check=_check,
+    reads=_reads,
     properties=(
         *(
             f"{target}_{what}"
             for target in ("formation_energy", "band_gap")
             for what in ("pred", "std", "low", "high")
         ),
+        "energy_scheme_pred",
         "prediction_doubtful",
         "prediction_doubts",
         "*",  # weights may predict anything that they were trained for

@@ -86,11 +86,19 @@ class Learning:
                 raise UserError(f"the data have no crystal in the split {name}")
         self.fractions = fractions_of(self.graphs.numbers, self.graphs.atoms)
         labels = data.labels
+        learnt = self.fractions[self._train]
         self.scaling = (
-            start.scaling
+            start.scaling.knowing(learnt)
             if start is not None
-            else Scaling.fit(self.fractions[self._train], labels[self._train])
+            else Scaling.fit(learnt, labels[self._train])
         )
+        before = None if start is None else start.notes.get("corrections")
+        self.corrections = data.corrections or before
+        if before not in (None, self.corrections):
+            raise UserError(
+                f"the weights learnt energies with corrections {before}, "
+                f"the data have {data.corrections}"
+            )
         self._wanted = self.scaling.normalized(self.fractions, labels).astype(np.float32)
         self.size = len(self._train)
         self.identity: Mapping[str, Any] = {
@@ -144,7 +152,12 @@ class Learning:
         arrays["latent.precision"] = precision_of(latents)
         distances = latent_distances(latents, arrays["latent.mean"], arrays["latent.precision"])
         limit = float(np.percentile(distances, _USUAL_PERCENT))
-        told = {**notes, "scaling": self.scaling.plain(), "latent_limit": limit}
+        told = {
+            **notes,
+            "scaling": self.scaling.plain(),
+            "latent_limit": limit,
+            "corrections": self.corrections,
+        }
         return Weights(KIND, self.config.plain(), arrays, self.identity["data"], told)
 
 

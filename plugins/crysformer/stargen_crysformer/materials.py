@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stargen import Crystal
 from stargen.errors import UserError
@@ -22,12 +24,12 @@ ORDER BY run.campaign, material.candidate_id
 def read_materials(url: str, targets: Sequence[str]) -> Labelled:
     """The materials of a database that have at least one of the properties.
 
-    They are split by composition, as files without a split are. A value counts however it was
-    computed: keep apart what must not be mixed in databases of their own.
+    They are split by composition, as files without a split are.
 
     Raises
     ------
-    UserError : if it cannot be read, or no material has such a property
+    UserError : if it cannot be read, no material has such a property, or energies were computed
+        by different schemes
     """
     try:
         import sqlalchemy as sa
@@ -53,13 +55,33 @@ def read_materials(url: str, targets: Sequence[str]) -> Labelled:
             key="--database",
             hint="`stargen db stats` lists the properties that there are",
         )
+    labels = labels[np.isfinite(labels).any(axis=1)]
     crystals = [_crystal(row) for row in rows]
     return Labelled(
         [f"{row['campaign']}:{row['candidate_id']}" for row in rows],
         crystals,
-        labels[np.isfinite(labels).any(axis=1)],
+        labels,
         np.array([split_of(crystal.formula) for crystal in crystals]),
+        _corrections(url, rows, labels, targets),
     )
+
+
+def _corrections(
+    url: str, rows: list[dict[str, Any]], labels: NDArray[np.float64], targets: Sequence[str]
+) -> str | None:
+    """What the scheme of all energies says of their corrections; schemes are ``method/scale``."""
+    energies = labels[:, ["energy" in target for target in targets]]
+    have = np.isfinite(energies).any(axis=1)
+    schemes = {row["energy_scheme"] for row, mine in zip(rows, have, strict=True) if mine}
+    if len(schemes) > 1:
+        raise UserError(
+            f"{url} has energies of {len(schemes)} schemes, which cannot be learnt together: "
+            f"{', '.join(sorted(map(str, schemes)))}",
+            key="--database",
+            hint="keep campaigns of different schemes in databases of their own",
+        )
+    (scheme,) = schemes or {None}
+    return None if scheme is None else scheme.rsplit("/", 1)[-1]
 
 
 def _without_making(url: str) -> str:
@@ -71,8 +93,6 @@ def _without_making(url: str) -> str:
 
 
 def _number(row: dict[str, Any], target: str) -> float:
-    import json
-
     value = row.get(target)
     if value is None:
         more = row["properties"] or {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -46,6 +46,10 @@ class Scaling:
             elements[:, t] = np.linalg.solve(gram, x.T @ (y - offset[t]))
             scale[t] = max(float(np.std(y - offset[t] - x @ elements[:, t])), 1e-6)
         return cls(elements, offset, scale, fractions.sum(axis=0) > 0)
+
+    def knowing(self, fractions: NDArray[np.float64]) -> Self:
+        """The same, with the elements of these crystals counted as seen."""
+        return replace(self, known=self.known | (fractions.sum(axis=0) > 0))
 
     def base(self, fractions: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, targets): what composition alone tells."""

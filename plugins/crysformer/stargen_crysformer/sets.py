@@ -32,12 +32,14 @@ class Labelled:
     crystals : in the same order
     labels : (n, targets) float64, NaN where unknown
     splits : (n,) indices into `SPLITS`
+    corrections : that the energies carry, ``mp2020`` say; None if nobody said
     """
 
     names: list[str]
     crystals: list[Crystal]
     labels: NDArray[np.float64]
     splits: NDArray[np.int64]
+    corrections: str | None = None
 
     def __len__(self) -> int:
         return len(self.crystals)
@@ -55,13 +57,35 @@ class Labelled:
         return digest.hexdigest()
 
 
+def joined(one: Labelled, other: Labelled) -> Labelled:
+    """The crystals of both.
+
+    Raises
+    ------
+    UserError : if their energies carry different corrections
+    """
+    corrections = one.corrections or other.corrections
+    if other.corrections not in (None, corrections):
+        raise UserError(
+            f"energies with corrections {one.corrections} and {other.corrections} "
+            "cannot be learnt together"
+        )
+    return Labelled(
+        one.names + other.names,
+        one.crystals + other.crystals,
+        np.concatenate([one.labels, other.labels]),
+        np.concatenate([one.splits, other.splits]),
+        corrections,
+    )
+
+
 def split_of(formula: str) -> int:
     """The split of a composition: by its hash, so that no composition is in two of them."""
     percent = int(hashlib.md5(formula.encode(), usedforsecurity=False).hexdigest(), 16) % 100
     return (percent >= _TRAIN_PERCENT) + (percent >= _VAL_PERCENT)
 
 
-def read(paths: Sequence[Path], targets: Sequence[str]) -> Labelled:
+def read(paths: Sequence[Path], targets: Sequence[str], corrections: str | None = None) -> Labelled:
     """The crystals of files with at least one of the labels; the first of a name counts.
 
     Raises
@@ -81,6 +105,7 @@ def read(paths: Sequence[Path], targets: Sequence[str]) -> Labelled:
         [row[0] for row in found.values()],
         np.array([row[1] for row in found.values()]),
         np.array([row[2] for row in found.values()]),
+        corrections,
     )
 
 

@@ -49,8 +49,9 @@ def train_ensemble(plan: Plan, data: Labelled, *, quiet: bool = False) -> bool:
             return False
     if not all((plan.folder / f"member-{n}.npz").is_file() for n in range(plan.of)):
         return False
-    learning = Learning(plan.config, data)
-    calibrate(plan.folder, learning, {"data": data.digest(), "members": plan.of})
+    start = None if plan.start is None else _starting_point(plan.start, 0, plan.config)
+    learning = Learning(plan.config, data, start=start)
+    calibrate(plan.folder, learning)
     return True
 
 

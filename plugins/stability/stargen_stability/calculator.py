@@ -1,4 +1,7 @@
-"""`stability.hull`: places candidates on the convex hull of the phases that compete with them."""
+"""Places candidates on the convex hull of the phases that compete with them.
+
+`stability.hull` by energies that were computed, `stability.predicted` by those that were predicted.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from stargen import Candidate, Context, Drop
+from stargen.crystal import Scalar
 from stargen.elements import SYMBOLS, counts
 from stargen.errors import UserTaskError
 from stargen_stability import elemental, reference
 from stargen_stability.convex import Floats, LowerHull
 from stargen_stability.elemental import ElementalReference
-from stargen_stability.info import HullParams
+from stargen_stability.info import HullParams, PredictedParams
 from stargen_stability.phases import Phases, System, fractions_in, system_of
 from stargen_stability.reference import Reference
 from stargen_stability.schemes import require_scale, single_scheme
@@ -33,6 +38,31 @@ class _Placed:
     formation_energy: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Energies:
+    """Which of the candidates' properties are their energies.
+
+    Parameters
+    ----------
+    name : of the energy, eV/atom
+    are_total : else formation energies
+    scheme_name : of the property that states their scheme
+    scheme : of candidates that do not state it
+    """
+
+    name: str
+    are_total: bool
+    scheme_name: str
+    scheme: str | None
+
+    def of(self, candidate: Candidate) -> float | None:
+        return _number(candidate.properties.get(self.name))
+
+    def scheme_of(self, candidate: Candidate) -> str | None:
+        stated = candidate.properties.get(self.scheme_name)
+        return str(stated) if stated is not None else self.scheme
+
+
 class Hull:
     """Formation energy, energy above the reference's hull, and above that with the campaign's own.
 
@@ -40,18 +70,18 @@ class Hull:
     """
 
     def open(self, context: Context) -> None:
-        params: HullParams = context.params
+        params: PredictedParams = context.params
+        self._energies = self._energies_of(params)
         self._elements = _elements(context, params)
         self._reference = _reference(context, params, self._elements)
         self._database = _database(context, params, self._elements)
 
     def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Candidate | Drop]:
-        params: HullParams = context.params
-        self._refuse_mixed(candidates, params)
+        self._refuse_mixed(candidates)
         notes: dict[int, str] = {}
         placed: list[_Placed] = []
         for at, candidate in enumerate(candidates):
-            found = self._place(at, candidate, params)
+            found = self._place(at, candidate)
             if isinstance(found, str):
                 notes[at] = found
             else:
@@ -61,49 +91,57 @@ class Hull:
         name = self._name()
         for at, candidate in enumerate(candidates):
             i = by_place.get(at)
-            yield candidate.with_(
-                formation_energy_per_atom=None if i is None else placed[i].formation_energy,
-                e_above_hull=None if i is None else float(outside[i]),
-                e_above_hull_self=None if i is None else float(own[i]),
-                hull_reference=name,
-                hull_note=notes.get(at),
-                energy_scheme=_scheme(candidate, params),
-            )
+            found = {
+                "formation_energy_per_atom": None if i is None else placed[i].formation_energy,
+                "e_above_hull": None if i is None else float(outside[i]),
+                "e_above_hull_self": None if i is None else float(own[i]),
+                "hull_reference": name,
+                "hull_note": notes.get(at),
+                "energy_scheme": self._energies.scheme_of(candidate),
+            }
+            yield candidate.with_(**self._named(found))
 
     def close(self) -> None:
         """Nothing is held that needs it."""
 
-    def _refuse_mixed(self, candidates: Sequence[Candidate], params: HullParams) -> None:
-        schemes = [
-            _scheme(candidate, params)
-            for candidate in candidates
-            if _number(candidate.properties.get(params.energy)) is not None
-        ]
+    def _energies_of(self, params: Any) -> _Energies:
+        own: HullParams = params
+        are_total = own.energy_is == "total"
+        return _Energies(own.energy, are_total, "energy_scheme", own.energy_scheme)
+
+    def _named(self, found: dict[str, Scalar]) -> dict[str, Scalar]:
+        """Results under the names that they get."""
+        return found
+
+    def _refuse_mixed(self, candidates: Sequence[Candidate]) -> None:
+        energies = self._energies
+        schemes = [energies.scheme_of(c) for c in candidates if energies.of(c) is not None]
         silent = schemes.count(None)
         if silent:
             raise UserTaskError(
-                f"{silent} candidates with {params.energy} do not state their energy_scheme; "
-                'say it in the campaign: energy_scheme = "method/corrections"'
+                f"{silent} candidates with {energies.name} do not state their "
+                f"{energies.scheme_name}; a campaign can say it of computed energies: "
+                'energy_scheme = "method/corrections"'
             )
         scheme = single_scheme(scheme for scheme in schemes if scheme is not None)
         if scheme is None:
             return
-        if params.energy_is == "total":
+        if energies.are_total:
             require_scale(scheme, self._elements.scale, f"elements {self._elements.name}")
         for other in (self._reference, self._database):
             if other is not None:
                 require_scale(scheme, other.scale, other.name)
 
-    def _place(self, at: int, candidate: Candidate, params: HullParams) -> _Placed | str:
-        energy = _number(candidate.properties.get(params.energy))
+    def _place(self, at: int, candidate: Candidate) -> _Placed | str:
+        energy = self._energies.of(candidate)
         if energy is None:
-            return f"no {params.energy}"
+            return f"no {self._energies.name}"
         numbers = counts(candidate.crystal.numbers.tobytes())
         amounts = {SYMBOLS[z]: n for z, n in numbers.items()}
         lacking = sorted(set(amounts) - set(self._elements.energies))
         if lacking:
             return f"{self._elements.name} has no energy of {', '.join(lacking)}"
-        if params.energy_is == "total":
+        if self._energies.are_total:
             energy = self._elements.formation_energy(amounts, energy)
         return _Placed(at, amounts, energy)
 
@@ -143,6 +181,21 @@ class Hull:
         return " + ".join(parts)
 
 
+class PredictedHull(Hull):
+    """The same from predicted formation energies, under names of their own: ``e_above_hull_pred``.
+
+    Predictions meet none but each other and the reference. What is computed for a candidate later
+    stands beside them.
+    """
+
+    def _energies_of(self, params: Any) -> _Energies:
+        return _Energies("formation_energy_pred", False, "energy_scheme_pred", None)
+
+    def _named(self, found: dict[str, Scalar]) -> dict[str, Scalar]:
+        names = ("e_above_hull", "e_above_hull_self", "hull_reference", "hull_note")
+        return {f"{name}_pred": found[name] for name in names}
+
+
 def _above(
     placed: Sequence[_Placed], members: Sequence[int], hull: LowerHull, system: System
 ) -> Floats:
@@ -152,7 +205,7 @@ def _above(
     return np.where(abs(heights) < _ON_HULL_EV, 0.0, heights)
 
 
-def _elements(context: Context, params: HullParams) -> ElementalReference:
+def _elements(context: Context, params: PredictedParams) -> ElementalReference:
     if params.elements in elemental.SHIPPED:
         return elemental.shipped(params.elements)
     try:
@@ -163,7 +216,7 @@ def _elements(context: Context, params: HullParams) -> ElementalReference:
 
 
 def _reference(
-    context: Context, params: HullParams, elements: ElementalReference
+    context: Context, params: PredictedParams, elements: ElementalReference
 ) -> Reference | None:
     if params.reference is None:
         return None
@@ -172,7 +225,7 @@ def _reference(
 
 
 def _database(
-    context: Context, params: HullParams, elements: ElementalReference
+    context: Context, params: PredictedParams, elements: ElementalReference
 ) -> Reference | None:
     url = params.database
     if url is None:
@@ -184,11 +237,6 @@ def _database(
         url = f"{_SQLITE}{path}"
     name = "database " + params.database.rsplit("/", 1)[-1]
     return reference.from_database(url, name, params.reference_scheme, elements)
-
-
-def _scheme(candidate: Candidate, params: HullParams) -> str | None:
-    stated = candidate.properties.get("energy_scheme")
-    return str(stated) if stated is not None else params.energy_scheme
 
 
 def _number(value: object) -> float | None:

@@ -12,8 +12,8 @@ from stargen.model import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class HullParams:
-    """Parameters of `stability.hull`.
+class PredictedParams:
+    """Parameters of `stability.predicted`.
 
     Parameters
     ----------
@@ -25,9 +25,6 @@ class HullParams:
         the columns element and energy_per_atom
     elements_scheme : corrections that go with the energies of such a file
     database : URL of a Star-gen database whose materials compete in e_above_hull_self
-    energy : the candidates' property to read, eV/atom
-    energy_is : whether that is a total or a formation energy
-    energy_scheme : scheme of candidates that do not state their own
     """
 
     reference: str | None = None
@@ -35,18 +32,31 @@ class HullParams:
     elements: str = "mp-2023-02-07"
     elements_scheme: str = "mp2020"
     database: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HullParams(PredictedParams):
+    """Parameters of `stability.hull`.
+
+    Parameters
+    ----------
+    energy : the candidates' property to read, eV/atom
+    energy_is : whether that is a total or a formation energy
+    energy_scheme : scheme of candidates that do not state their own
+    """
+
     energy: str = "energy_per_atom"
     energy_is: Literal["total", "formation"] = "total"
     energy_scheme: str | None = None
 
 
-def _is_shipped(params: HullParams) -> bool:
+def _is_shipped(params: PredictedParams) -> bool:
     from stargen_stability.elemental import SHIPPED
 
     return params.elements in SHIPPED
 
 
-def _check(params: HullParams, folder: Path) -> Iterable[str]:
+def _check(params: PredictedParams, folder: Path) -> Iterable[str]:
     from stargen_stability.elemental import SHIPPED
     from stargen_stability.tables import columns, missing_columns
 
@@ -69,7 +79,7 @@ def _check(params: HullParams, folder: Path) -> Iterable[str]:
             )
 
 
-def _reads(params: HullParams) -> Iterable[str]:
+def _reads(params: PredictedParams) -> Iterable[str]:
     if params.reference is not None:
         yield params.reference
     if not _is_shipped(params):
@@ -95,5 +105,25 @@ hull = CalculatorInfo(
     ),
     reuse="never",
     summary="Formation energy and energy above the convex hull, named reference",
+    source="10.1021/cm702327g",
+)
+
+predicted = CalculatorInfo(
+    name="stability.predicted",
+    api=1,
+    factory="stargen_stability.calculator:PredictedHull",
+    shape=Shape.GATHER,
+    params=PredictedParams,
+    affinity=lambda params: params.reference,
+    check=_check,
+    reads=_reads,
+    properties=(
+        "e_above_hull_pred",
+        "e_above_hull_self_pred",
+        "hull_reference_pred",
+        "hull_note_pred",
+    ),
+    reuse="never",
+    summary="Energy above the convex hull from predicted formation energies",
     source="10.1021/cm702327g",
 )

@@ -2,7 +2,7 @@
 
 import pytest
 from stargen_stability.formulas import parse_formula
-from stargen_stability.info import HullParams, hull
+from stargen_stability.info import HullParams, PredictedParams, hull, predicted
 
 from stargen.calculators import conformance
 from stargen.crystal import Candidate, Crystal
@@ -19,6 +19,20 @@ def place(tmp_path):
         )
         made = [candidate(f"make/{i}", *one) for i, one in enumerate(candidates)]
         return conformance.run(hull, made, context=context).candidates
+
+    return run
+
+
+@pytest.fixture
+def place_predicted(tmp_path):
+    """The same with `stability.predicted`."""
+
+    def run(candidates, **params):
+        context = conformance.LocalContext(
+            PredictedParams(**params), use=predicted.name, input_folder=tmp_path
+        )
+        made = [candidate(f"make/{i}", *one) for i, one in enumerate(candidates)]
+        return conformance.run(predicted, made, context=context).candidates
 
     return run
 

@@ -8,7 +8,7 @@ import pytest
 from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
 from pymatgen.core import Composition
 from stargen_stability import elemental, reference
-from stargen_stability.info import hull
+from stargen_stability.info import hull, predicted
 from stargen_stability.phases import fractions_in
 
 from stargen.calculators.conformance import check
@@ -167,3 +167,59 @@ def test_heights_of_the_materials_project_are_met(shared_data):
             errors.append(abs(height - float(row["e_above_hull"])))
     assert len(errors) > 90
     assert np.mean(errors) < 0.010
+
+
+# --- predicted energies -----------------------------------------------------------------------
+
+FORESEEN = "crysformer-0a1b2c3d/mp2020"
+
+
+def foreseen(energy, scheme=FORESEEN):
+    return {"formation_energy_pred": energy, "energy_scheme_pred": scheme}
+
+
+@pytest.mark.usefixtures("lithia")
+def test_predictions_are_placed_under_names_of_their_own(place_predicted):
+    computed = {"e_above_hull": 0.7, "energy_scheme": SCHEME, "energy_per_atom": -4.0}
+    made = [
+        ("Li2O", foreseen(-1.9) | computed),
+        ("LiO2", foreseen(-1.5)),
+        ("LiO3", foreseen(-0.8)),
+    ]
+    one, two, three = place_predicted(made, reference="ref.csv")
+    assert one.properties["e_above_hull_pred"] == pytest.approx(0.1)
+    assert two.properties["e_above_hull_pred"] == pytest.approx(-1.5 + 1.7 * 2 / 3)
+    assert three.properties["e_above_hull_self_pred"] == pytest.approx(-0.8 + 1.5 * 3 / 4)
+    assert one.properties["hull_reference_pred"].startswith("ref.csv@")
+    assert {name: one.properties[name] for name in computed} == computed
+    assert "e_above_hull" not in two.properties
+    assert "energy_scheme" not in two.properties
+
+
+def test_computed_energies_do_not_pass_for_predictions(place_predicted):
+    (one,) = place_predicted([("Li2O", total("Li2O", -1.9))])
+    assert one.properties["e_above_hull_pred"] is None
+    assert one.properties["hull_note_pred"] == "no formation_energy_pred"
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("crysformer-99999999/mp2020", "crysformer-99999999/mp2020 \\(1\\)"),
+        (None, "do not state their energy_scheme_pred"),
+    ],
+)
+def test_predictions_of_two_networks_share_no_hull(place_predicted, other, message):
+    made = [("Li2O", foreseen(-1.9)), ("LiO2", foreseen(-1.5, other))]
+    with pytest.raises(UserTaskError, match=message):
+        place_predicted(made)
+
+
+@pytest.mark.usefixtures("lithia")
+def test_predictions_of_another_scale_do_not_meet_the_reference(place_predicted):
+    with pytest.raises(UserTaskError, match=r"ref\.csv.* has mp2020"):
+        place_predicted([("Li2O", foreseen(-1.9, "crysformer-0a1b2c3d/pbe"))], reference="ref.csv")
+
+
+def test_predicted_keeps_the_contract():
+    assert check(predicted) == []
