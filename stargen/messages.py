@@ -46,7 +46,8 @@ class TaskOrder(NamedTuple):
 class TaskDone(NamedTuple):
     """A task's result. `drops` is `crystal.encode_drops`, empty if none; `drop_counts` by reason.
 
-    `end_of_source`: the source has no ordinal from here on, or None.
+    `end_of_source`: the source has no ordinal from here on, or None. `costs`: rows of
+    `model.StepCost`, of a task that took some time.
     """
 
     ordinal: int
@@ -57,6 +58,7 @@ class TaskDone(NamedTuple):
     drops: bytes = b""
     drop_counts: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default; never changed
     end_of_source: int | None = None
+    costs: list[Any] = []  # noqa: RUF012 - as above
 
 
 class TaskFault(NamedTuple):

@@ -165,6 +165,23 @@ class AttemptId(NamedTuple):
     n: int
 
 
+class StepCost(NamedTuple):
+    """Where the wall time of one step of a task went, seconds; what is not named it waited.
+
+    `compute_s` its cores computed, `io_s` it read, wrote or waited for a disk, `staging_s` inputs
+    were written and results read; its programs read and wrote so many MiB. `step`: its number in
+    the job.
+    """
+
+    step: int
+    wall_s: float = 0.0
+    compute_s: float = 0.0
+    io_s: float = 0.0
+    staging_s: float = 0.0
+    read_mib: float = 0.0
+    written_mib: float = 0.0
+
+
 class Location(NamedTuple):
     """Where an entry's bytes lie: journal segment, byte offset, size."""
 

@@ -88,6 +88,17 @@ def marked_attempts(mark: str) -> dict[int, str]:
     return found
 
 
+def blocked_attempts() -> set[str]:
+    """ATTEMPT_MARKs of what waits for a disk at this moment, in this process's session."""
+    session, found = os.getsid(0), set[str]()
+    for process in processes():
+        if process.state == "D" and process.session == session:
+            attempt = _value(process.pid, f"{ATTEMPT_MARK}=".encode())
+            if attempt is not None:
+                found.add(attempt)
+    return found
+
+
 def end_session(leader: int, *, grace_s: float) -> list[int]:
     """SIGTERM to all members, SIGKILL after `grace_s`; returns who is left, normally nobody.
 

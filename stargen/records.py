@@ -36,7 +36,7 @@ class FinishedRow(NamedTuple):
 
     Its entries lie one after another from `offset` of `segment`, `sizes` bytes each; the block of
     drops (`drops_size` bytes, may be 0) follows them. `keys`: the key hash of each output, for
-    keyed jobs.
+    keyed jobs. `costs`: rows of `model.StepCost`, of a task that took some time.
     """
 
     ordinal: int
@@ -50,6 +50,7 @@ class FinishedRow(NamedTuple):
     drop_counts: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default; never changed
     end_of_source: int | None = None
     keys: list[int] = []  # noqa: RUF012 - as above
+    costs: list[Any] = []  # noqa: RUF012 - as above
 
 
 class ReturnedRow(NamedTuple):

@@ -13,7 +13,18 @@ from typing import Annotated
 
 import typer
 
-from stargen.cli import checking, journal, looking, nodes, plugins, running, starting, steering, top
+from stargen.cli import (
+    checking,
+    journal,
+    looking,
+    nodes,
+    plugins,
+    profiling,
+    running,
+    starting,
+    steering,
+    top,
+)
 from stargen.cli.words import fail
 from stargen.errors import JournalError, UserError
 from stargen.version import __version__
@@ -62,6 +73,7 @@ def build() -> typer.Typer:
     app.command("top", rich_help_panel="Look")(top.top)
     app.command("explain", rich_help_panel="Look")(looking.explain)
     app.command("failures", rich_help_panel="Look")(looking.failures)
+    app.command("profile", rich_help_panel="Look")(profiling.profile)
     app.command("retry", rich_help_panel="Steer")(steering.retry)
     app.command("cancel", rich_help_panel="Steer")(steering.cancel)
     app.command("hold", rich_help_panel="Steer")(steering.hold)

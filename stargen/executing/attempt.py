@@ -13,8 +13,10 @@ from stargen.calculators.steps import Batch
 from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_entry
 from stargen.errors import BadResult, StargenError
 from stargen.executing.checkpoints import Progress
+from stargen.executing.costs import WORTH_TELLING_S, Costs
 from stargen.executing.staging import task_folder
 from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
+from stargen.model import StepCost
 
 LONG_TASK_S = 10.0
 """A task that has run this long is worth a checkpoint after each of its steps."""
@@ -76,6 +78,7 @@ class Attempt:
         self.ref = ref
         self.hosts = hosts
         self.began = time.monotonic()
+        self.costs = Costs(self.began, cores)
         self.stopping = False
         self.start = (Progress.decode(state) if state is not None else None) or Progress()
         self.state = self.start.state
@@ -149,7 +152,11 @@ class Attempt:
         drops = encode_drops(batch.drops) if batch.drops else b""
         seconds = time.monotonic() - self.began
         end = batch.end_of_source
-        return TaskDone(ref.ordinal, ref.epoch, ref.n, seconds, entries, drops, counts, end)
+        costs: list[StepCost] = []
+        if seconds >= WORTH_TELLING_S:
+            self.costs.end_step(batch.done - 1)
+            costs = self.costs.rows
+        return TaskDone(ref.ordinal, ref.epoch, ref.n, seconds, entries, drops, counts, end, costs)
 
     def keep(self, state: bytes) -> None:
         """Keep the current step's state."""
@@ -163,6 +170,7 @@ class Attempt:
         ------
         Stopped : the agent asked to
         """
+        self.costs.end_step(batch.done - 1)
         self._passed = replace(batch, drops=list(batch.drops))
         self.state = None
         stop = self.stop_requested()

@@ -25,7 +25,7 @@ from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
 from stargen.executing.program_task import ProgramTask, Workplace
-from stargen.executing.supervision import Supervised, Surroundings
+from stargen.executing.supervision import WATCH_S, Supervised, Surroundings
 from stargen.executing.threads import thread_limits
 from stargen.messages import (
     Advanced,
@@ -42,7 +42,7 @@ from stargen.messages import (
     decode,
 )
 from stargen.model import Resources
-from stargen.processes import end_session
+from stargen.processes import blocked_attempts, end_session
 from stargen.scheduling.nodelist import resources_from
 from stargen.transport.blocking import BlockingLink
 
@@ -108,10 +108,17 @@ class ProgramHost:
 
     def _look(self) -> None:
         """The second thread: programs that live long, results that wait."""
+        next_sample_at = 0.0
         while not self._leaving.wait(LOOK_S):
             try:
                 now = time.monotonic()
-                for slot in list(self._slots.values()):
+                living = [slot for slot in list(self._slots.values()) if slot.runs_long(now)]
+                if living and now >= next_sample_at:
+                    next_sample_at = now + WATCH_S
+                    blocked = blocked_attempts()
+                    for slot in living:
+                        slot.note_blocked(blocked)
+                for slot in living:
                     slot.look(now)
                 self.outbox.flush()
             except LinkLost:
@@ -171,10 +178,20 @@ class Slot:
         if running is not None:
             running.stop(softly=softly)
 
+    def runs_long(self, now: float) -> bool:
+        """Whether it runs a program that is worth looking after."""
+        running = self._running
+        return running is not None and now - running.began >= _WORTH_TELLING_S
+
+    def note_blocked(self, attempts: Set[str]) -> None:
+        """Of these attempts a process was seen to wait for a disk."""
+        if self._running is not None:
+            self._running.note_blocked(attempts)
+
     def look(self, now: float) -> None:
         """Tell the agent of a program that lives on, watch it, go on with stopping it."""
         attempt, running = self._attempt, self._running
-        if attempt is None or running is None or now - running.began < _WORTH_TELLING_S:
+        if attempt is None or running is None:
             return
         ref, outbox = attempt.ref, self._host.outbox
         if not running.told:

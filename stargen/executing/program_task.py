@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -95,15 +95,23 @@ class ProgramTask:
     def save_files(self) -> None:
         """Keep the folder for another attempt, if the calculator goes on from files."""
         if self._job.checkpoint == "files" and self._attempt.has_folder:
-            with suppress(OSError):  # a retry then begins further back
-                packed = folder_pack(self._job, self._attempt.ref.ordinal)
+            packed = folder_pack(self._job, self._attempt.ref.ordinal)
+            with suppress(OSError), self._staging():  # without, a retry begins further back
                 pack_folder(self._attempt.folder, packed)
 
     def _restore_files(self) -> None:
         if self._job.checkpoint == "files":
             packed = folder_pack(self._job, self._attempt.ref.ordinal)
             if packed.exists():
-                unpack_folder(packed, self._attempt.folder)
+                with self._staging():
+                    unpack_folder(packed, self._attempt.folder)
+
+    @contextmanager
+    def _staging(self) -> Generator[None]:
+        """What is done meanwhile moves files and computes nothing."""
+        began = time.monotonic()
+        yield
+        self._attempt.costs.staged(time.monotonic() - began)
 
     def _compute(
         self, step: LoadedStep, candidate: Candidate, index: int
@@ -111,16 +119,19 @@ class ProgramTask:
         """One step of one candidate: run, mend the input and run again if need be."""
         program, context = cast("Program", step.calculator), step.context
         place = self._workplace(step, program, index)
-        command = program.prepare(candidate, place.folder, context)
+        with self._staging():
+            command = program.prepare(candidate, place.folder, context)
         changes: list[Change] = []
         while True:
             running, code = self._run(lambda: self._start(program, command, place))
+            self._attempt.costs.ran(running.usage, max(1, context.resources.cores))
             if self._attempt.stopping:
                 raise Stopped("asked to stop")
             finding = running.finding or _last_look(program, place.folder, code)
             if not isinstance(finding, Finding):
                 running.check(code)
-                return program.collect(candidate, place.folder, context), changes
+                with self._staging():
+                    return program.collect(candidate, place.folder, context), changes
             changes.append(self._mend(program, finding, place.folder, len(changes)))
 
     def _start(self, program: Program, command: Command, place: Workplace) -> Supervised:

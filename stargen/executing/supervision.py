@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import NamedTuple, Protocol
 
 from stargen.calculators.contract import Command, Finding, Program, Progress
 from stargen.errors import CalculationFailed, UserTaskError
+from stargen.executing.costs import Usage, read_and_written
 from stargen.executing.faults import ending, tail
 from stargen.processes import AGENT_MARK, ATTEMPT_MARK, end_attempt, end_session
 
@@ -80,6 +81,7 @@ class Supervised:
         self.folder = folder
         self.cwd = cwd
         self.finding: Finding | None = None
+        self.usage = Usage(0.0, 0.0, 0.0)
         self.told = False
         self._command = command
         self._outputs = outputs
@@ -88,6 +90,7 @@ class Supervised:
         self._ended = False
         self._stops: list[signal.Signals] = []
         self._next_stop_at = 0.0
+        self._looks = self._blocked = 0
         self._process = self._start()
         self.began = time.monotonic()
         self._watched_at = self.began
@@ -100,17 +103,35 @@ class Supervised:
     def wait(self) -> int:
         """Until it has ended and nothing that it started is left; its return code.
 
+        `usage` is known from then on.
         A group that is empty when its leader ends by itself is taken for the whole: looking
         through all processes would cost more than a short program. The agent's sweep finds what
         has left the group.
         """
-        code = self._process.wait()
+        code = self._reap()
         with self._lock:
             self._ended = True
         if self._next_stop_at or self._group_lives():
             end_session(self.pid, grace_s=_STRAGGLERS_S)
             mark = self._around.environ.get(AGENT_MARK.encode(), b"").decode()
             end_attempt(mark, self._around.attempt, grace_s=0.0)
+        return code
+
+    def _reap(self) -> int:
+        pid = self.pid
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        read, written = read_and_written(pid) if self.told else (0.0, 0.0)
+        _, status, used = os.wait4(pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self._process.returncode = code  # so that `Popen` does not wait for it too
+        self.usage = Usage(
+            time.monotonic() - self.began,
+            used.ru_utime,
+            used.ru_stime,
+            self._blocked / max(1, self._looks),
+            read,
+            written,
+        )
         return code
 
     def check(self, code: int) -> None:
@@ -151,6 +172,11 @@ class Supervised:
             self._cut_outputs()
         self._go_on_stopping(now)
         return progress
+
+    def note_blocked(self, attempts: Set[str]) -> None:
+        """Of these attempts a process was seen to wait for a disk."""
+        self._looks += 1
+        self._blocked += self._around.attempt in attempts
 
     def stop(self, *, softly: bool) -> None:
         """Begin to stop it: softly if it can, or by SIGKILL."""
@@ -227,10 +253,10 @@ class Supervised:
 class Child(Protocol):
     """A process that was started."""
 
+    returncode: int | None
+
     @property
     def pid(self) -> int: ...
-
-    def wait(self) -> int: ...
 
 
 class _Spawned:
@@ -238,9 +264,7 @@ class _Spawned:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-
-    def wait(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.returncode: int | None = None
 
 
 def _spawn(

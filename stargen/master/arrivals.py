@@ -79,9 +79,9 @@ class Arrivals:
             if not keep:
                 rows.append(_unwanted(job, row))
                 continue
-            ordinal, epoch, n, duration_s, entries, drops, drop_counts, end_of_source = row
+            ordinal, epoch, n, duration_s, entries, drops, drop_counts, end_of_source, costs = row
             size = sum(map(len, entries))
-            where = (segment, offset, entries, len(drops), drop_counts, end_of_source)
+            where = (segment, offset, entries, len(drops), drop_counts, end_of_source, costs)
             rows.append(DoneRow(job, ordinal, epoch, n, duration_s, *where))
             offset += size + len(drops)
         return rows

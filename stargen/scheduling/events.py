@@ -31,6 +31,7 @@ class DoneRow(NamedTuple):
     drops_size: int = 0
     drop_counts: dict[str, int] = {}  # noqa: RUF012 - a NamedTuple default; never changed
     end_of_source: int | None = None
+    costs: list[Any] = []  # noqa: RUF012 - as above
 
 
 @dataclass(frozen=True, slots=True)

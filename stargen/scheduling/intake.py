@@ -39,7 +39,7 @@ class Intake:
         taken: set[tuple[int, int]] = set()
         late = 0
         for row in event.rows:
-            index, ordinal, epoch, n, duration_s, segment, at, out, drops_size, drops, end = row
+            index, ordinal, epoch, n, took_s, segment, at, out, drops_size, drops, end, costs = row
             acks.append(AttemptRef(index, ordinal, epoch, n))
             job = self.state.jobs[index]
             task = job.tasks.get(ordinal)
@@ -52,10 +52,10 @@ class Intake:
             if index not in rows:
                 rows[index], entries[index] = [], []
             entries[index] += out
-            took_us, sizes = int(duration_s * 1e6), [len(entry) for entry in out]
+            took_us, sizes = int(took_s * 1e6), [len(entry) for entry in out]
             key_of = job.plan.key_of
             keys = [] if key_of is None else [text_hash(key_of(envelope_of(e))) for e in out]
-            what = (segment, at, sizes, drops_size, drops, end, keys)
+            what = (segment, at, sizes, drops_size, drops, end, keys, costs)
             rows[index].append(FinishedRow(ordinal, epoch, n, took_us, *what))
         for job_index, finished in rows.items():
             self._accept(job_index, event.node, finished, entries[job_index])

@@ -195,7 +195,7 @@ class CampaignState:
         tasks, lanes, out = job.tasks, job.lanes, job.out
         learn = job.pace.learn
         for row in record.rows:
-            ordinal, _, _, duration_us, segment, offset, sizes, _, dropped, end, keys = row
+            ordinal, _, _, duration_us, segment, offset, sizes, _, dropped, end, keys, _ = row
             task = tasks.pop(ordinal)
             if task.state == "assigned" and task.request is not None:
                 if task.request is not request or task.node != node:

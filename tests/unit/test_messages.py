@@ -18,7 +18,7 @@ SAMPLES = [
     m.CancelTasks([REF], "why", True),
     m.TakeBack(0, 7),
     m.GaveBack([REF], "drained"),
-    m.TasksDone(0, [m.TaskDone(1, 2, 3, 0.5, [b"e", b"f"], b"d", {"odd": 2}, 17)]),
+    m.TasksDone(0, [m.TaskDone(1, 2, 3, 0.5, [b"e", b"f"], b"d", {"odd": 2}, 17, [[0, 1.5]])]),
     m.TasksFailed([m.TaskFault(0, 1, 2, 3, "memory", "sig", "message", "detail", 1.5)]),
     m.AckResults([REF]),
     m.Load(1.0, 2.0, 3.0, 4.0, 5, [m.RunningTask(0, 1, 2, 3, 4.0, 5.0, 6.0, 7.0)], [], 0.5),

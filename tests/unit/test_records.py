@@ -15,7 +15,9 @@ SAMPLES = [
     r.NodeLost(1.0, "n", "why"),
     r.NodeState(1.0, "n", "ready", "why"),
     r.TasksAssigned(1.0, 0, "n", [r.AssignedRow(1, 2, 0, 3, 4, 1, 1)]),
-    r.TasksFinished(1.0, 0, "n", [r.FinishedRow(1, 2, 3, 4, 5, 6, [7, 8], 9, {"odd": 1}, 10, [5])]),
+    r.TasksFinished(
+        1.0, 0, "n", [r.FinishedRow(*range(1, 7), [7, 8], 9, {"odd": 1}, 10, [5], [[0]])]
+    ),
     r.TasksReturned(1.0, 0, "why", [r.ReturnedRow(1, 2, 3)]),
     r.TaskFailed(1.0, 0, 1, 2, 3, "n", "memory", "sig", "message", "retry", 0, 1.5, "detail"),
     r.CandidateQuarantined(1.0, 0, 1, 2, 3, [1, 2, 3], "why"),

@@ -1,0 +1,96 @@
+"""Costs: where the time of an attempt goes, step by step.
+
+A calculator's step is measured by the CPU time of its process, a program's by what the kernel
+counted for it and for the children it waited for. CPU time in the kernel counts as reading and
+writing, which it nearly all is for programs that compute; so does the time in which a process of
+the program was seen to wait for a disk. What is neither computing nor reading nor writing nor
+staging was spent waiting: for a core that something else had, for a network, for each other.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from typing import NamedTuple
+
+from stargen.model import StepCost
+
+WORTH_TELLING_S = 0.5
+"""An attempt that took less is not looked into: its result would carry more costs than content."""
+
+_MIB = 2**20
+
+
+class Usage(NamedTuple):
+    """What one run of a program used.
+
+    Parameters
+    ----------
+    wall_s : from its start to its end
+    user_s, kernel_s : CPU time
+    blocked : share of the looks at it (0 to 1) that found a process of it waiting for a disk
+    read_mib, written_mib : what it asked the system for, from a cache or not
+    """
+
+    wall_s: float
+    user_s: float
+    kernel_s: float
+    blocked: float = 0.0
+    read_mib: float = 0.0
+    written_mib: float = 0.0
+
+
+class Costs:
+    """The account of one attempt.
+
+    Parameters
+    ----------
+    began : monotonic seconds
+    cores : how many it computes on in this process; 0 if its programs compute
+    """
+
+    __slots__ = ("_began", "_cores", "_cpu", "_open", "rows")
+
+    def __init__(self, began: float, cores: int = 0) -> None:
+        self.rows: list[StepCost] = []
+        self._began = began
+        self._cores = cores
+        self._cpu = os.times() if cores else None
+        self._open = StepCost(0)
+
+    def staged(self, seconds: float) -> None:
+        """Inputs were written, results read, files packed or unpacked."""
+        self._open = self._open._replace(staging_s=self._open.staging_s + seconds)
+
+    def ran(self, usage: Usage, cores: int) -> None:
+        """A program ran on so many cores."""
+        compute_s = min(usage.wall_s, usage.user_s / cores)
+        io_s = usage.kernel_s / cores + usage.blocked * usage.wall_s
+        so_far = self._open
+        self._open = so_far._replace(
+            compute_s=so_far.compute_s + compute_s,
+            io_s=so_far.io_s + min(io_s, usage.wall_s - compute_s),
+            read_mib=so_far.read_mib + usage.read_mib,
+            written_mib=so_far.written_mib + usage.written_mib,
+        )
+
+    def end_step(self, step: int) -> None:
+        """All since the last step ended belongs to this one."""
+        now = time.monotonic()
+        wall_s = now - self._began
+        before = self._cpu
+        if before is not None:
+            self._cpu = cpu = os.times()
+            used = Usage(wall_s, cpu.user - before.user, cpu.system - before.system)
+            self.ran(used, self._cores)
+        self.rows.append(self._open._replace(step=step, wall_s=wall_s))
+        self._open, self._began = StepCost(0), now
+
+
+def read_and_written(pid: int) -> tuple[float, float]:
+    """MiB that a process and the children it waited for asked for; also of one not reaped yet."""
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/io", "rb") as file:  # noqa: PTH123 - as in processes.py
+        counts = dict(line.split(b": ") for line in file.read().splitlines())
+        return int(counts[b"rchar"]) / _MIB, int(counts[b"wchar"]) / _MIB
+    return 0.0, 0.0
