@@ -15,7 +15,7 @@ SITE = """\
 [master]
 heartbeat_s = 1
 lost_after_s = {lost_after_s}
-lease_s = 120
+lease_s = {lease_s}
 
 [pool.far]
 launcher = "ssh"
@@ -70,11 +70,16 @@ use = "echo.keyed"
 class Site(Marked):
     """A working directory on the login node."""
 
-    def __init__(self, base: Path, hosts: Hosts, *, lost_after_s: float = 30.0) -> None:
+    def __init__(
+        self, base: Path, hosts: Hosts, *, lost_after_s: float = 30.0, lease_s: float = 120.0
+    ) -> None:
         super().__init__(base)
         self.hosts = hosts
+        for host in hosts.hosts:
+            if not host.pid:
+                hosts.start(host)
         config = hosts.folder / "ssh_config"
-        text = SITE.format(config=config, lost_after_s=lost_after_s)
+        text = SITE.format(config=config, lost_after_s=lost_after_s, lease_s=lease_s)
         (base / "stargen.toml").write_text(text)
 
     def campaign(self, count: int, seconds: float) -> None:

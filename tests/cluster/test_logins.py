@@ -18,9 +18,6 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture
 def site(tmp_path: Path, hosts: Hosts) -> Site:
-    for host in hosts.hosts:
-        if not host.pid:
-            hosts.start(host)
     made = Site(tmp_path / "work", hosts)
     made.campaign(12, 0.01)
     return made

@@ -85,9 +85,6 @@ def test_a_campaign_survives_what_hosts_do(site: Site, hosts: Hosts, tmp_path: P
 
 
 def test_a_killed_master_finds_its_agents_and_their_tasks(site: Site, hosts: Hosts):
-    for host in hosts.hosts:
-        if not host.pid:
-            hosts.start(host)
     site.campaign(60, 0.8)
     master = site.start("up", "campaign.toml")
     assert wait_for(lambda: sum(site.executions().values()) > 16, 30)
