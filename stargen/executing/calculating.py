@@ -43,6 +43,8 @@ from stargen.transport.blocking import BlockingLink
 
 LOOK_S = 0.25
 _HOLD_S = 0.002
+_WORTH_FREEZING_S = 0.005
+"""Loading that takes as long has brought modules or weights, and not just another job's steps."""
 _WORTH_TELLING_S = 0.5
 """Loading that takes as long is told to the agent, at the price of a wake-up there."""
 _LOOKS_BEFORE_SLEEP = 8
@@ -144,9 +146,10 @@ class CalculatorRunner:
         if not job.is_open:
             began = time.monotonic()
             job.open(attempt, self._resources, self._devices)
-            gc.collect()
-            gc.freeze()  # what was loaded stays: the collector need not walk over it again
             load_s = time.monotonic() - began
+            if load_s >= _WORTH_FREEZING_S:
+                gc.collect()
+                gc.freeze()  # what was loaded stays: the collector need not walk over it again
             if load_s >= _WORTH_TELLING_S:
                 self._outbox.say(Ready(ref.job, load_s))
         steps = job.enter(attempt, self._resources, self._devices)
