@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from sqlalchemy.engine import URL
 
-    from stargen.crystal import Scalar
+    from stargen.crystal import Candidate, Scalar
     from stargen_database.queries import Found
 
 app = typer.Typer(
@@ -47,6 +47,9 @@ Filter = Annotated[
 OrderBy = Annotated[
     str | None,
     typer.Option("--order-by", help="Smallest of this property first; -NAME: largest first."),
+]
+CandidateId = Annotated[
+    str, typer.Argument(metavar="ID", help="Its birth name, such as generate/17.")
 ]
 _ALWAYS = ("formula", "n_atoms", "spacegroup", "e_above_hull")
 
@@ -82,23 +85,13 @@ def query(
 
 @app.command()
 def show(
-    candidate_id: Annotated[
-        str, typer.Argument(metavar="ID", help="Its birth name, such as generate/17.")
-    ],
+    candidate_id: CandidateId,
     database: Database = None,
     campaign: Campaign = None,
     as_json: AsJson = False,
 ) -> None:
     """Show all that is known of one material, its cell, atoms and provenance included."""
-    from stargen_database import queries
-
-    with _connected(database, campaign) as connection:
-        parsed = queries.parse_filter(connection, f"id = {_quoted(candidate_id)}")
-        pairs = list(queries.candidates(connection, parsed))
-    if not pairs:
-        raise UserError(
-            f"there is no material {candidate_id}", hint="`stargen db query` lists them"
-        )
+    pairs = _one(candidate_id, database, campaign)
     if as_json:
         show_json([_whole(found, candidate) for found, candidate in pairs])
         return
@@ -109,6 +102,29 @@ def show(
         for step in candidate.provenance:
             seed = f" seed {step.seed}" if step.seed is not None else ""
             typer.echo(f"{step.job}: {step.calculator} {step.version} {step.params_hash}{seed}")
+
+
+@app.command()
+def plot(
+    kind: Annotated[Literal["bands", "dos"], typer.Argument(metavar="bands|dos")],
+    candidate_id: CandidateId,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A .png, .svg or .pdf; named by the ID if left out."),
+    ] = None,
+    window: Annotated[
+        tuple[float, float], typer.Option(help="Energies from, to; eV.", metavar="FROM TO")
+    ] = (-6.0, 8.0),
+    database: Database = None,
+    campaign: Campaign = None,
+) -> None:
+    """Draw the band structure or the density of states of a material that DFT has computed."""
+    from stargen_database import exports, plots
+
+    found, candidate = _one(candidate_id, database, campaign)[0]
+    path = output or Path(f"{exports.file_stem(found)}-{kind}.png")
+    plots.save(plots.draw(kind, found, candidate, window), path)
+    typer.echo(f"{kind} of {found.id} ({found.formula}) in {path}")
 
 
 @app.command()
@@ -215,7 +231,7 @@ def _write_folder(folder: Path, files: Iterator[tuple[str, str]]) -> int:
 
 
 @contextmanager
-def _connected(database: str | None, campaign: str | None) -> Iterator[sa.Connection]:
+def _connected(database: str | None, campaign: str | None) -> Generator[sa.Connection]:
     from stargen_database.engines import explained, open_reader
 
     url = _locate(database, campaign)
@@ -225,6 +241,22 @@ def _connected(database: str | None, campaign: str | None) -> Iterator[sa.Connec
             yield connection
     finally:
         engine.dispose()
+
+
+def _one(
+    candidate_id: str, database: str | None, campaign: str | None
+) -> list[tuple[Found, Candidate]]:
+    """The material of that id; several if several campaigns of the database have one."""
+    from stargen_database import queries
+
+    with _connected(database, campaign) as connection:
+        parsed = queries.parse_filter(connection, f"id = {_quoted(candidate_id)}")
+        pairs = list(queries.candidates(connection, parsed))
+    if not pairs:
+        raise UserError(
+            f"there is no material {candidate_id}", hint="`stargen db query` lists them"
+        )
+    return pairs
 
 
 def _locate(database: str | None, campaign: str | None) -> URL:
