@@ -76,7 +76,7 @@ def train_diffusion(
     quiet: Annotated[bool, typer.Option(help="no progress bar")] = False,
 ) -> None:
     """Train a network on crystals. The same command goes on with a training that was stopped."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     settings = configuration(preset, config)
     changes = {k: v for k, v in (("minutes", minutes), ("steps", steps)) if v is not None}
     training = replace(settings.training, **changes)

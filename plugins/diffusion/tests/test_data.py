@@ -52,6 +52,13 @@ def test_variants_are_the_other_standard_cells():
     assert variants(CRYSTALS["caesium chloride"], ("primitive", "conventional")) == []
 
 
+def test_augmented_data_hold_both_cells_of_a_crystal():
+    augmented = data.cleaned([*CRYSTALS.values()], 20, ("primitive", "conventional")).crystals
+    sizes = [c.n_atoms for c in augmented if c.formula == CRYSTALS["silicon"].formula]
+    assert sorted(sizes) == [2, 8]
+    assert len(augmented) > len(CRYSTALS)
+
+
 def write_csv(path, *cifs):
     rows = "".join('a,"{}",0.0\n'.format(cif.replace('"', '""')) for cif in cifs)
     with gzip.open(path, "wt") as file:

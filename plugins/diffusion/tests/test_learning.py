@@ -110,6 +110,38 @@ def test_large_cells_are_learnt_some_rows_at_a_time(monkeypatch):
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 
+LARGEST = """
+import resource
+import numpy as np
+from stargen import Crystal
+from stargen_diffusion.config import NetConfig
+from stargen_diffusion.learning import DiffusionTask, LossWeights
+
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+rng = np.random.default_rng(0)
+n = 600
+cell = Crystal.of(np.eye(3) * (15 * n) ** (1 / 3), rng.random((n, 3)), rng.integers(1, 90, n))
+task = DiffusionTask(NetConfig(), [cell], [], LossWeights(), samples=0)
+network = task.model()
+before = peak_mib()
+loss, _ = task.loss(network, task.batch(np.array([0]), rng))
+loss.backward()
+print(peak_mib() - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_step_on_six_hundred_atoms_keeps_to_the_memory_bound():
+    """360,000 pairs: each array of a layer alone would take 184 MB, and there are dozens."""
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LARGEST], capture_output=True, text=True, env=env, check=True
+    )
+    assert float(done.stdout) < 1024
+
+
 def test_early_samples_are_looked_at(model, crystals):
     found = sample_checks(model(), 8, [crystals[0].numbers])
     assert 0 <= found["samples/valid"] <= 1
@@ -198,3 +230,23 @@ def test_a_killed_training_goes_on_to_the_same_losses(tmp_path):
     ends = [load_model(tmp_path / folder / "weights.npz") for folder in ("killed", "whole")]
     for one, other in zip(*(end.network.state_dict().values() for end in ends), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(tmp_path):
+    crystals = [*sample_crystals().values()]
+    text = "".join('"{}",train\n'.format(c.to_pymatgen().to(fmt="cif")) for c in crystals)
+    (tmp_path / "data.csv").write_text("cif,split\n" + text)
+    (tmp_path / "c.toml").write_text(
+        "[network]\nlayers = 1\nhidden = 16\nfrequencies = 4\n"
+        "[training]\nsteps = 30\nbatch = 2\nvalidate_every = 15\n"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "stargen.cli", "train", "diffusion", "data.csv", "--config", "c.toml"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--out", "two"], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("weights of step") == 1
+    assert load_model(tmp_path / "two" / "weights.npz").notes["steps"] == 30
