@@ -16,6 +16,7 @@ from stargen_training.weights import WeightsError
 
 from stargen import Crystal
 from stargen.elements import SYMBOLS
+from stargen.errors import UserError
 from stargen.files import write_atomically
 from stargen_crysformer.calibration import Calibration, features
 from stargen_crysformer.graphs import Graphs
@@ -28,6 +29,8 @@ Floats = NDArray[np.float64]
 FORMAT = 1
 SHORTEST_ANG = 0.7
 _MIDDLE = 0.68
+_FEW = 50
+"""Crystals; fewer do not calibrate a target that was calibrated before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +203,32 @@ def told_of(opinion: Opinion, target: int) -> Floats:
     return features(opinion.spread[:, target], opinion.expected[:, target], opinion.distance)
 
 
-def calibrate(folder: Path, learning: Learning) -> Ensemble:
-    """Judge the members of a folder by the validation crystals, and write that beside them."""
+def calibrate(folder: Path, learning: Learning, start: Path | None = None) -> Ensemble:
+    """Judge the members of a folder by the validation crystals, and write that beside them.
+
+    Parameters
+    ----------
+    start : the ensemble that the members learnt on from; its calibration of a target stays where
+        there are too few crystals for a new one
+
+    Raises
+    ------
+    UserError : if nothing is known of a target
+    """
     members = read_members(folder)
     rows = learning.data.of_split("val")
     rows = rows[learning.graphs.usable[rows]]
     opinion = consult(members, learning.graphs.take(rows), torch.device("cpu"))
     labels = learning.data.labels[rows]
     fitted: dict[str, Calibration] = {}
+    before = None if start is None or not start.is_dir() else Ensemble.load(start)
     for t, target in enumerate(members[0].targets):
         have = np.isfinite(labels[:, t])
+        if before is not None and have.sum() < _FEW:
+            fitted[target] = before.calibration[t]
+            continue
+        if not have.any():
+            raise UserError(f"no crystal in the split val has {target}", key="--target")
         error = np.abs(opinion.values[have, t] - labels[have, t])
         fitted[target] = Calibration.fit(told_of(opinion, t)[have], error)
     notes = {"data": learning.data.digest(), "corrections": learning.corrections}

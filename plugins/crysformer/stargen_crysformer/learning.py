@@ -86,6 +86,9 @@ class Learning:
                 raise UserError(f"the data have no crystal in the split {name}")
         self.fractions = fractions_of(self.graphs.numbers, self.graphs.atoms)
         labels = data.labels
+        for name, known in zip(config.targets, np.isfinite(labels[self._train]).T, strict=True):
+            if start is None and not known.any():
+                raise UserError(f"no crystal in the split train has {name}", key="--target")
         learnt = self.fractions[self._train]
         self.scaling = (
             start.scaling.knowing(learnt)

@@ -85,11 +85,11 @@ def _corrections(
 
 
 def _without_making(url: str) -> str:
-    """SQLite would make a file that is not there."""
+    """SQLite would make a file that is not there; PostgreSQL is asked by the sink's driver."""
     prefix = "sqlite:///"
     if url.startswith(prefix):
         return f"{prefix}file:{url.removeprefix(prefix)}?mode=ro&uri=true"
-    return url
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def _number(row: dict[str, Any], target: str) -> float:

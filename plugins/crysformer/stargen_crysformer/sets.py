@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import warnings
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ from numpy.typing import NDArray
 from stargen import Crystal
 from stargen.elements import reduced_formula
 from stargen.errors import UserError
-from stargen.files import make_folder
+from stargen.files import make_folder, write_atomically
 from stargen_crysformer.graphs import Graphs
 
 SPLITS = ("train", "val", "test")
@@ -127,7 +130,7 @@ def _arrays(path: Path, targets: Sequence[str]) -> Iterable[_Row]:
     try:
         with np.load(path) as file:
             data = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"cannot be read: {error}", file=path) from error
     lack = [n for n in ("offset", "atomic_numbers", "frac_coords", "cell") if n not in data]
     lack += [target for target in targets if target not in data]
@@ -178,7 +181,7 @@ def _cached_crystals(path: Path, cifs: Iterable[str]) -> list[Crystal]:
         spans = zip(cells, ends - atoms, ends, strict=True)
         return [Crystal.of(cell, frac[a:b], numbers[a:b]) for cell, a, b in spans]
     crystals = [_from_cif(path, row, cif) for row, cif in enumerate(cifs, 2)]
-    np.savez_compressed(
+    _keep(
         cache,
         cells=np.stack([c.lattice for c in crystals]),
         frac=np.concatenate([c.frac_coords for c in crystals]),
@@ -201,8 +204,6 @@ def _from_cif(path: Path, row: int, text: Any) -> Crystal:
 
 def cache_folder() -> Path:
     """Where read crystals and graphs are kept between trainings."""
-    import os
-
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "stargen" / "crysformer"
     make_folder(folder)
@@ -216,10 +217,14 @@ def graphs_of(crystals: Sequence[Crystal], neighbours: int, digest: str) -> Grap
         with np.load(cache) as kept:
             return Graphs(**{name: kept[name] for name in Graphs.__slots__})
     graphs = Graphs.of(crystals, neighbours)
-    beside = cache.with_suffix(".part.npz")
-    np.savez(beside, **{name: getattr(graphs, name) for name in Graphs.__slots__})
-    beside.replace(cache)
+    _keep(cache, **{name: getattr(graphs, name) for name in Graphs.__slots__})
     return graphs
+
+
+def _keep(path: Path, **arrays: NDArray[Any]) -> None:
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getbuffer())
 
 
 def lattices_of(cells: NDArray[np.float64]) -> NDArray[np.float64]:

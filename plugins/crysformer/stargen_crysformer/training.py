@@ -51,7 +51,7 @@ def train_ensemble(plan: Plan, data: Labelled, *, quiet: bool = False) -> bool:
         return False
     start = None if plan.start is None else _starting_point(plan.start, 0, plan.config)
     learning = Learning(plan.config, data, start=start)
-    calibrate(plan.folder, learning)
+    calibrate(plan.folder, learning, plan.start)
     return True
 
 
