@@ -18,10 +18,10 @@ _HARMLESS = frozenset(
     {"ALGO", "IALGO", "AMIN", "AMIX", "AMIX_MAG", "BMIX", "BMIX_MAG", "EDIFF", "IBRION", "ICHARG"}
     | {"IMIX", "INIWAV", "ISEARCH", "ISTART", "ISYM", "KPAR", "LPLANE", "LSCALAPACK", "NBANDS"}
     | {"NCORE", "NELM", "NELMDL", "NELMIN", "NPAR", "NSIM", "NSW", "POTIM", "SYMPREC", "TIME"}
-    | {"WAVECAR", "CHGCAR", "POSCAR"}
+    | {"WAVECAR", "CHGCAR", "POSCAR", "axes"}
 )
 """What decides how a result is reached, or how sharply, but not which. EDIFF is only ever made
-smaller, and POSCAR only follows the run's own path."""
+smaller, POSCAR only follows the run's own path, and exchanged axes span the same crystal."""
 
 _LEAST_BYTES = 1
 
@@ -139,6 +139,13 @@ class Inputs:
         if self.kpoints.style.name not in ("Monkhorst", "Gamma"):
             return False
         return self._mesh([n + 1 for n in self.kpoints.kpts[0]])
+
+    def even_mesh(self) -> bool:
+        """As many divisions along each axis as along the finest one, centred at Gamma."""
+        if self.kpoints.style.name not in ("Monkhorst", "Gamma"):
+            return False
+        divisions = [int(n) for n in self.kpoints.kpts[0]]
+        return len(set(divisions)) > 1 and self._mesh([max(divisions)] * 3)
 
     def strain(self, factor: float) -> None:
         """Stretch the cell: a start that is too dense for the basis."""

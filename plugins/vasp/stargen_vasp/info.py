@@ -45,6 +45,8 @@ class VaspParams:
     cores_per_atom : rule for the cores of a task, rounded up to 1, 2, 4, 8, 12, 16, 24, 48, 72, 96
         or 144; a job's own `resources` override it
     max_cores : of one task
+    keep : files of this step that are kept with the result, packed ("OUTCAR", "vasprun.xml"); all
+        others go with the scratch folder
     silent_s : a run that writes nothing for so long is frozen
     start_s : a run that has written nothing after so long never started
     """
@@ -61,6 +63,7 @@ class VaspParams:
     max_corrections: Annotated[int, Bounds(least=0)] = 8
     cores_per_atom: Annotated[float, Bounds(above=0)] = 1.0
     max_cores: Annotated[int, Bounds(least=1)] = 144
+    keep: tuple[str, ...] = ()
     silent_s: Annotated[float, Bounds(above=0)] = 21_600.0
     start_s: Annotated[float, Bounds(above=0)] = 1_800.0
 
@@ -133,13 +136,28 @@ def _check(params: VaspParams, folder: Path) -> Iterator[str]:
     for text in params.argv:
         for name in _fields(text) - _ARGV_NAMES:
             yield f"{text!r}: {{{name}}} is unknown; known are {', '.join(sorted(_ARGV_NAMES))}"
-    if params.incar.get("ICHARG") is not None:
-        yield "ICHARG is chosen by what the step before left; leave it out of incar"
+    yield from _incar_problems({name.upper() for name in params.incar})
+    for name in params.keep:
+        if Path(name).name != name or name == "POTCAR":
+            yield f"keep: {name!r} is no file of the run that may be kept"
     problem = library_problem(params.potcar_functional)
     if problem is None:
         problem = missing_problem(params, [e for e in params.potcars if e in SYMBOLS])
     if problem is not None:
         yield problem
+
+
+def _incar_problems(names: set[str]) -> Iterator[str]:
+    from stargen_vasp.presets import likely_meant
+
+    if "ICHARG" in names:
+        yield "ICHARG is chosen by what the step before left; leave it out of incar"
+    if "KSPACING" in names:
+        yield "k-points are written out: say kspacing = ... beside incar, not KSPACING in it"
+    for name in sorted(names):
+        meant = likely_meant(name)
+        if meant is not None:
+            yield f"{name} is no INCAR tag that pymatgen knows; did you mean {meant}?"
 
 
 def _check_chemistry(params: VaspParams, chemistry: Chemistry) -> Iterator[str]:

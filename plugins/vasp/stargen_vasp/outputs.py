@@ -19,7 +19,7 @@ _OSZICAR_BYTES = 512 * 1024
 
 _ELECTRONIC = re.compile(r"^\s*(?:DAV|RMM|CG|SDA|DMP|DIA|ACFDT)\s*:\s*(\d+)\s+(\S+)\s+(\S+)")
 _IONIC = re.compile(r"^\s*(\d+)\s+F=\s*(\S+)\s+E0=\s*(\S+)")
-_LOOP = re.compile(r"LOOP\+:\s+cpu time\s*\S+:\s+real time\s*(\d+\.\d+)")
+_LOOP = re.compile(r"LOOP(\+?):\s+cpu time\s*\S+:\s+real time\s*(\d+\.\d+)")
 
 
 class IonicStep(NamedTuple):
@@ -108,7 +108,12 @@ class Outputs:
     @cached_property
     def slowest_step_s(self) -> float:
         """Wall seconds of the slowest ionic step in sight."""
-        return max((float(s) for s in _LOOP.findall(self.outcar)), default=0.0)
+        return max((float(s) for plus, s in _LOOP.findall(self.outcar) if plus), default=0.0)
+
+    @cached_property
+    def slowest_electronic_s(self) -> float:
+        """Wall seconds of the slowest electronic step in sight."""
+        return max((float(s) for plus, s in _LOOP.findall(self.outcar) if not plus), default=0.0)
 
     @cached_property
     def last_written(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pymatgen.io.vasp.inputs import Potcar, PotcarSingle
 
-_LEAST_BYTES = 200
-"""A file smaller than this holds no potential: an empty or half-copied one."""
+_HEAD, _END = "TITEL", "End of Dataset"
+"""What a POTCAR begins and ends with; an empty or half-copied one lacks the latter."""
 
 _WHAT_TO_DO = (
     "point pymatgen to your licensed POTCARs: `pmg config -p VASP_FOLDER FOLDER`, then "
@@ -66,9 +67,7 @@ def problem_of(choice: _Choice, element: str) -> str | None:
     path = None if root is None else find(root, symbol, choice.potcar_functional)
     if path is None:
         return f"no POTCAR.{symbol}"
-    if path.stat().st_size < _LEAST_BYTES:
-        return f"{path.name} of {symbol} is hollow ({path.stat().st_size} bytes)"
-    return None
+    return _hollow(path, path.stat().st_mtime_ns)
 
 
 def symbol_for(choice: _Choice, element: str) -> str:
@@ -106,20 +105,36 @@ def find(root: Path, symbol: str, functional: str) -> Path | None:
     return None
 
 
+@lru_cache(maxsize=1024)
+def _hollow(path: Path, changed_ns: int) -> str | None:
+    """Why a file holds no potential; it is read again when it has changed."""
+    try:
+        text = _text_of(path)
+    except (OSError, EOFError) as error:
+        return f"{path} cannot be read ({error})"
+    if _HEAD in text and _END in text:
+        return None
+    return f"{path} is hollow: {len(text)} characters, and not both of {_HEAD} and {_END!r}"
+
+
+def _text_of(path: Path) -> str:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read().decode("utf-8", errors="replace")
+
+
 @lru_cache(maxsize=256)
 def _load(symbol: str, functional: str) -> PotcarSingle:
-    from monty.io import zopen
     from pymatgen.io.vasp.inputs import PotcarSingle
 
     root = _root()
     path = None if root is None else find(root, symbol, functional)
     if path is None:
         raise ValueError(f"no POTCAR.{symbol} of {functional}")
-    with zopen(path, mode="rt", encoding="utf-8") as file, warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pymatgen does not know every release
         try:
-            return PotcarSingle(str(file.read()), symbol=symbol)
-        except (IndexError, KeyError, ValueError) as error:
+            return PotcarSingle(_text_of(path), symbol=symbol)
+        except (OSError, EOFError, IndexError, KeyError, ValueError) as error:
             raise ValueError(f"{path} is no POTCAR: {error!r}") from error
 
 

@@ -6,7 +6,10 @@ VASP's own default or what the step cannot do without.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Tags = dict[str, Any]
@@ -48,6 +51,7 @@ BANDS: Tags = {**_LAST, "ISMEAR": 0}
 
 _METAL_SIGMA_EV, _GAPPED_SIGMA_EV = 0.2, 0.01
 _MORE_BANDS = 1.2
+_A_SLIP = 0.8
 
 
 class Known(NamedTuple):
@@ -108,6 +112,17 @@ def more_bands(known: Known) -> Tags:
 def band_smearing(known: Known) -> Tags:
     metal = known.gap_ev is not None and known.gap_ev <= 0
     return {"ISMEAR": 0, "SIGMA": _METAL_SIGMA_EV if metal else _GAPPED_SIGMA_EV}
+
+
+def likely_meant(name: str) -> str | None:
+    """The INCAR tag that one which pymatgen does not know is likely a slip for; else None."""
+    from pymatgen.io.vasp import inputs
+
+    known = json.loads(Path(inputs.__file__).with_name("incar_parameters.json").read_text("utf-8"))
+    if name in known:
+        return None
+    alike = [tag for tag in known if abs(len(tag) - len(name)) <= 1]
+    return next(iter(get_close_matches(name, alike, 1, _A_SLIP)), None)
 
 
 def _lmaxmix(numbers: Sequence[int]) -> int:

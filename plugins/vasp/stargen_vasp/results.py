@@ -7,8 +7,11 @@ calls a run converged that a STOPCAR ended.
 
 from __future__ import annotations
 
+import io
 import re
+import tarfile
 import warnings
+from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,8 +158,18 @@ def provenance(xml: Vasprun, folder: Path, run: Run) -> dict[str, Any]:
         "potcars": list(xml.potcar_symbols),
         "corrections": run.corrections,
         "ionic_energies_ev": [float(step["e_0_energy"]) for step in xml.ionic_steps],
-        "earlier_ionic_steps": run.ionic_steps,
+        "earlier_ionic_energies_ev": run.earlier_energies,
     }
+
+
+def packed_files(folder: Path, names: Sequence[str]) -> bytes:
+    """Those of the files that are there, as a tar.gz; all else of the folder goes with it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in names:
+            if (folder / name).is_file():
+                tar.add(folder / name, arcname=name)
+    return buffer.getvalue()
 
 
 def _stress_gpa(stress_kbar: Any) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ one before left. An attempt that was interrupted leaves the folder too, and the 
 
 from __future__ import annotations
 
+import signal
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
@@ -17,8 +18,8 @@ from stargen_dft.failures import WalltimeEnds
 
 from stargen.calculators.contract import Change, Command, Context, Finding, Progress
 from stargen.crystal import Candidate, Crystal, Drop, Scalar
-from stargen.errors import CalculationFailed
-from stargen_vasp import inputs, potcars, presets, results
+from stargen.errors import CalculationFailed, UserTaskError
+from stargen_vasp import inputs, potcars, presets, results, xmlsteps
 from stargen_vasp.editing import Inputs, clear_outputs, reached
 from stargen_vasp.info import BandsParams, DosParams, VaspParams
 from stargen_vasp.outputs import Outputs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _STEPS_BEFORE_END = 3
 _LEAST_MARGIN_S = 300.0
 _MARGIN_SHARE = 0.1
+_SHELLS_OFFSET = 128
 
 
 class Plan(NamedTuple):
@@ -62,6 +64,7 @@ class Step(ABC):
 
         Raises
         ------
+        UserTaskError : this node sees no POTCARs at all
         CalculationFailed : there is no POTCAR for an element, or it cannot be read
         """
         began = time.time()  # before anything heavy is imported: the walltime runs already
@@ -84,9 +87,10 @@ class Step(ABC):
         self, candidate: Candidate, folder: Path, context: Context, before: Run | None
     ) -> Run:
         params: VaspParams = context.params
-        problem = potcars.library_problem(params.potcar_functional) or potcars.missing_problem(
-            params, sorted(set(candidate.crystal.symbols))
-        )
+        problem = potcars.library_problem(params.potcar_functional)
+        if problem is not None:
+            raise UserTaskError(problem)
+        problem = potcars.missing_problem(params, sorted(set(candidate.crystal.symbols)))
         if problem is not None:
             raise CalculationFailed(problem)
         structure = cells.standard_cell(
@@ -105,6 +109,8 @@ class Step(ABC):
             same_mesh=_same_kpoints(folder, plan.kpoints),
         )
         own = {key.upper(): value for key, value in params.incar.items()}
+        if context.resources.walltime_s is not None:
+            tags["LWAVE"] = True  # what a stop before its end would otherwise throw away
         tags |= inputs.parallel_tags(context.resources, plan.n_kpoints, len(structure)) | own
         clear_outputs(folder)
         try:
@@ -121,6 +127,7 @@ class Step(ABC):
             start_s=params.start_s,
             continuations=getattr(params, "continuations", 0),
             corrections=before.corrections if before is not None else [],
+            own=sorted(own),
             initial_volume=candidate.crystal.volume / candidate.crystal.n_atoms,
             known=known._asdict(),
             path=None if plan.path is None else plan.path.noted(),
@@ -161,11 +168,15 @@ class Step(ABC):
                 f"{len(outputs.ionic_steps)} ionic steps; it goes on from there"
             )
         finding = table.seen_after_the_end(outputs, run)
-        if finding is not None and finding.fault == "died":
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            said = outputs.last_lines(1)
-            return Finding("died", f"VASP {how}; {f'its last line: {said}' if said else 'silent'}")
-        return finding
+        if finding is None or finding.fault != "died":
+            return finding
+        if _signal_of(code) is signal.SIGKILL and run.killed_for_memory:
+            return Finding("out of memory", "the node's kernel killed it for want of memory")
+        said = outputs.last_lines(1)
+        return Finding(
+            "died",
+            f"VASP {_ending(code)}; {f'its last line: {said}' if said else 'it said nothing'}",
+        )
 
     def correct(self, finding: Finding, folder: Path) -> Change:
         """Change the inputs for another try.
@@ -185,7 +196,7 @@ class Step(ABC):
             problem = f"{problem} (max_corrections = {run.max_corrections} are used up)"
             raise CalculationFailed(problem, detail=detail)
         changed = Inputs(folder)
-        finished = len(Outputs(folder).ionic_steps)
+        finished = xmlsteps.energies(folder)
         if not repair.correct(changed, tries):
             raise CalculationFailed(f"{problem} (nothing is left to change)", detail=detail)
         if run.strict and changed.physics:
@@ -193,7 +204,7 @@ class Step(ABC):
             raise CalculationFailed(f"{problem} (strict refuses {wanted})", detail=detail)
         changed.write()
         run.note_correction(repair.fault, finding.message, changed.changes)
-        run.ionic_steps += finished
+        run.earlier_energies += finished
         run.begin(folder)
         return Change(repair.fault, changed.changes)
 
@@ -219,6 +230,8 @@ class Step(ABC):
         data: dict[str, Any] = {self.name: results.provenance(xml, folder, run)}
         reasons = _reasons(outputs)
         data[self.name]["converged"] = reasons
+        if context.params.keep:
+            data[self.name]["files"] = results.packed_files(folder, context.params.keep)
         properties["engine"] = results.engine_of(xml)
         properties["corrections"] = len(run.corrections)
         if self.has_energies:
@@ -257,7 +270,7 @@ class Relax(Step):
     def more(self, xml: Vasprun, run: Run) -> tuple[dict[str, Scalar], dict[str, Any]]:
         structure = xml.final_structure
         return {
-            "relax_steps": run.ionic_steps + len(xml.ionic_steps),
+            "relax_steps": len(run.earlier_energies) + len(xml.ionic_steps),
             "volume_ratio": structure.volume / len(structure) / run.initial_volume,
         }, {}
 
@@ -339,13 +352,14 @@ def _take_up(folder: Path, run: Run, context: Context) -> bool:
     """Go on with an interrupted run's own inputs; False if they are broken."""
     try:
         changed = Inputs(folder)
-        run.ionic_steps += len(Outputs(folder).ionic_steps)
+        run.earlier_energies += xmlsteps.energies(folder)
         changed.go_on()
         orbitals = folder / "WAVECAR"
         if orbitals.exists() and orbitals.stat().st_size:
             changed.set(ISTART=1)
         n_kpoints = max(1, int(changed.kpoints.num_kpts))
-        changed.set(**inputs.parallel_tags(context.resources, n_kpoints, changed.n_atoms))
+        parallel = inputs.parallel_tags(context.resources, n_kpoints, changed.n_atoms)
+        changed.set(**{name: n for name, n in parallel.items() if name not in run.settled})
         changed.write()
     except (OSError, ValueError, KeyError, IndexError):
         return False
@@ -361,10 +375,25 @@ def _stop_before_the_end(folder: Path, run: Run, outputs: Outputs, *, at_once: b
     if left is None or run.walltime_s is None or (folder / SOFT_STOP).exists():
         return
     margin = min(_LEAST_MARGIN_S, _MARGIN_SHARE * run.walltime_s)
-    if left < max(margin, _STEPS_BEFORE_END * outputs.slowest_step_s):
+    slowest_s = outputs.slowest_electronic_s if at_once else outputs.slowest_step_s
+    if left < max(margin, _STEPS_BEFORE_END * slowest_s):
         (folder / SOFT_STOP).write_text(f"{time.time():.0f}\n", encoding="utf-8")
         what = "LABORT" if at_once else "LSTOP"
         (folder / "STOPCAR").write_text(f"{what} = .TRUE.\n", encoding="utf-8")
+
+
+def _signal_of(code: int) -> signal.Signals | None:
+    """The signal that a return code means, also as shells and mpirun tell of it."""
+    number = -code if code < 0 else code - _SHELLS_OFFSET
+    return signal.Signals(number) if number in set(signal.Signals) else None
+
+
+def _ending(code: int) -> str:
+    killed = _signal_of(code)
+    if killed is None:
+        return f"ended with exit code {code}"
+    told = "" if code < 0 else f" (exit code {code})"
+    return f"was killed by {killed.name}{told}"
 
 
 def _fits(folder: Path, structure: Structure) -> bool:

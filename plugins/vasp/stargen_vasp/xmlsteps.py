@@ -64,6 +64,11 @@ def read(path: Path) -> XmlRun:
     return XmlRun(version, symbols, steps, whole)
 
 
+def energies(folder: Path) -> list[float]:
+    """Energies (eV) of the steps that the run in a folder has finished."""
+    return [step.energy_ev for step in read(folder / "vasprun.xml").steps]
+
+
 def last_structure(path: Path) -> Structure | None:
     """The positions of the last finished step."""
     from pymatgen.core import Lattice, Structure

@@ -64,7 +64,7 @@ def test_a_walltime_too_short_is_met_in_several_attempts(trial, tmp_path):
     assert fate.end == "kept"
     assert {kind for kind, _ in fate.failures} == {"walltime"}
     note = fate.candidate.data["vasp.relax"]
-    assert note["earlier_ionic_steps"] >= 1
+    assert note["earlier_ionic_energies_ev"]
     assert fate.candidate.properties["converged"] is True
 
 

@@ -66,14 +66,22 @@ def test_a_hollow_potcar_is_noticed(library):
     try:
         path.write_text("")
         (problem,) = problems(chemistry=Chemistry(require=("Na",)))
-        assert "is hollow (0 bytes)" in problem
+        assert "is hollow: 0 characters" in problem
+        path.write_text(text[: len(text) // 2])
+        (problem,) = problems(chemistry=Chemistry(require=("Na",)))
+        assert "is hollow" in problem
     finally:
         path.write_text(text)
 
 
 def test_what_the_campaign_may_not_say():
     assert "{ranks} is unknown" in problems(RelaxParams(argv=("mpirun", "{ranks}")))[0]
-    assert "ICHARG" in problems(RelaxParams(incar={"ICHARG": 11}))[0]
+    assert "ICHARG" in problems(RelaxParams(incar={"icharg": 11}))[0]
+    assert "kspacing" in problems(RelaxParams(incar={"KSPACING": 0.3}))[0]
+    assert "did you mean ENCUT?" in problems(RelaxParams(incar={"ENCUTT": 500}))[0]
+    assert problems(RelaxParams(incar={"IOPT": 7, "LDAUU": "0 4"})) == []
+    assert "may be kept" in problems(RelaxParams(keep=("../x",)))[0]
+    assert "may be kept" in problems(RelaxParams(keep=("POTCAR",)))[0]
     assert "unknown to pymatgen" in problems(RelaxParams(potcar_functional="PBE_99"))[0]
 
 

@@ -154,19 +154,21 @@ def test_a_relaxation_that_is_not_done_is_dropped_or_kept(host, copper):
 
 def test_an_interrupted_relaxation_goes_on_in_another_place(host, copper, tmp_path_factory):
     whole = host.run("relax", copper, **COARSE)
-    steps = whole.properties["relax_steps"]
-    second = tmp_path_factory.mktemp("again")
+    first, second = host.folder, tmp_path_factory.mktemp("again")
     host.folder = second
     tags, _ = prepared(host, "relax", copper, **COARSE)
     assert tags["ISTART"] == 0
-    # two steps were made, CONTCAR is empty
-    (second / "OSZICAR").write_text(
-        "".join(f"   {n} F= -.4E+01 E0= -.4E+01  d E =-.1E-01\n" for n in (1, 2))
-    )
+    # the node went after two steps: vasprun.xml breaks off in the third, CONTCAR is empty
+    told = (first / "vasprun.xml").read_text().split("</calculation>")
+    (second / "vasprun.xml").write_text("</calculation>".join(told[:3]))
     (second / "CONTCAR").write_text("")
     (second / "WAVECAR").write_bytes(b"")
     again = host.run("relax", copper, **COARSE)
-    assert again.properties["relax_steps"] == steps + 2
+    made = whole.data["vasp.relax"]["ionic_energies_ev"]
+    note = again.data["vasp.relax"]
+    assert note["earlier_ionic_energies_ev"] == pytest.approx(made[:2])
+    assert again.properties["relax_steps"] == 2 + len(note["ionic_energies_ev"])
+    assert note["ionic_energies_ev"][0] == pytest.approx(made[1])
     assert again.properties["energy_per_atom"] == pytest.approx(
         whole.properties["energy_per_atom"], abs=1e-4
     )

@@ -83,7 +83,7 @@ def test_strict_allows_what_does_not(host, copper):
 
 def test_death_without_a_word_is_diagnosed(host, copper):
     host.plan({"fault": "killed", "at_step": 2, "times": 9})
-    with pytest.raises(CalculationFailed, match="died: VASP was killed by signal 9") as caught:
+    with pytest.raises(CalculationFailed, match="died: VASP was killed by SIGKILL") as caught:
         host.run("relax", copper, **QUICK)
     assert "DAV:" in caught.value.detail
 
@@ -120,16 +120,19 @@ def test_it_stops_before_its_walltime_and_goes_on_later(host, copper, tmp_path_f
         path.rename(another / path.name)
     host.folder = another
     host.setenv("SECONDS", 0)
+    host.resources = Resources(cores=1)
     result = host.run("relax", copper, incar={"EDIFFG": -1e-5}, **QUICK)
     assert result.properties["converged"] is True
-    assert result.data["vasp.relax"]["earlier_ionic_steps"] >= 2
+    note = result.data["vasp.relax"]
+    assert note["earlier_ionic_energies_ev"]
+    assert min(note["earlier_ionic_energies_ev"]) > min(note["ionic_energies_ev"])
 
 
 def test_a_run_that_is_deaf_to_stopcar_is_killed(host, copper):
     host.plan({"fault": "ignores-stopcar", "times": 9})
     host.setenv("SECONDS", 30)
     host.stop_after_s = 2.0
-    with pytest.raises(CalculationFailed, match="died: VASP was killed by signal 15"):
+    with pytest.raises(CalculationFailed, match="died: VASP was killed by SIGTERM"):
         host.run("relax", copper, max_corrections=1, **QUICK)
     assert not [p for p in processes() if _works_in(p.pid, host.folder)]
 

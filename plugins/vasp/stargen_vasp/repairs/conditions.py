@@ -27,6 +27,8 @@ class Memory(Printed):
         "Allocation would exceed memory limit",
         "Cannot allocate memory",
         "insufficient virtual memory",
+        "TERM_MEMLIMIT",
+        "PBS: job killed: mem",
     )
     most = 3
 
@@ -49,13 +51,24 @@ class DiskFull(Printed):
 
 
 class SchedulerEnded(Printed):
-    """The batch system ended it, and says why."""
+    """The batch system ended it, and says why: Slurm, PBS or LSF."""
 
     fault = "ended by the batch system"
-    texts = ("DUE TO TIME LIMIT", "DUE TO PREEMPTION", "DUE TO NODE FAILURE", "NODE_FAIL")
+    texts = (
+        "DUE TO TIME LIMIT",
+        "DUE TO PREEMPTION",
+        "DUE TO NODE FAILURE",
+        "NODE_FAIL",
+        "Node failure on",
+        "slurmstepd: error: *** STEP",
+        "slurmstepd: error: *** JOB",
+        "PBS: job killed: walltime",
+        "TERM_RUNLIMIT",
+        "TERM_PREEMPT",
+    )
 
     def correct(self, inputs: Inputs, tries: int) -> bool:
-        raise NodeTrouble("the batch system ended VASP: time limit, preemption or node failure")
+        raise NodeTrouble("the batch system ended VASP (time limit, preemption or node failure)")
 
 
 class Hopeless(Printed):

@@ -63,7 +63,7 @@ class Zheev(Printed):
     """LAPACK's eigensolver failed."""
 
     fault = "zheev"
-    texts = ("Call to routine ZHEEV failed", "ERROR in EDDIAG: call to ZHEEV")
+    texts = ("Call to routine ZHEEV failed", "ERROR in EDDIAG", "ERROR EDDIAG")
 
     def correct(self, inputs: Inputs, tries: int) -> bool:
         inputs.go_on()
@@ -230,6 +230,30 @@ class PeadNcore(Printed):
 
     def correct(self, inputs: Inputs, tries: int) -> bool:
         return inputs.unset("NCORE", "NPAR")
+
+
+class Commutator(Printed):
+    """Linear response lost the orthogonality of orbitals and their derivatives."""
+
+    fault = "lrf_comm"
+    texts = ("LRF_COMMUTATOR internal error",)
+    advice = True
+    most = 1
+
+    def correct(self, inputs: Inputs, tries: int) -> bool:
+        return inputs.set(LPEAD=True)
+
+
+class Grids(Printed):
+    """FFT grids that the INCAR asks for are too small for the cut-off."""
+
+    fault = "aliasing"
+    texts = ("Your FFT grids (NGX,NGY,NGZ) are not sufficient",)
+    most = 1
+
+    def correct(self, inputs: Inputs, tries: int) -> bool:
+        own = inputs.unset("NGX", "NGY", "NGZ", "NGXF", "NGYF", "NGZF")
+        return own or inputs.set(PREC="Accurate")
 
 
 class Fexcf(Printed):

@@ -146,6 +146,17 @@ class Shift(Printed):
         return inputs.gamma_mesh() or inputs.set(ISMEAR=0, SIGMA=0.05)
 
 
+class MeshClass(Printed):
+    """The divisions of the mesh break the lattice's symmetry."""
+
+    fault = "mesh_symmetry"
+    texts = ("Reciprocal lattice and k-lattice belong to different class of lattices",)
+    advice = True
+
+    def correct(self, inputs: Inputs, tries: int) -> bool:
+        return (tries == 0 and inputs.even_mesh()) or inputs.set(ISYM=0)
+
+
 class Tetrahedra(Printed):
     """The tetrahedron method failed."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from stargen.calculators.contract import Finding
 from stargen_vasp.outputs import Outputs
-from stargen_vasp.repairs import conditions, electrons, ions, symmetry
+from stargen_vasp.repairs import conditions, electrons, ions, quality, symmetry
 from stargen_vasp.repairs.base import Printed, Repair
 from stargen_vasp.run import Run
 
@@ -39,6 +39,7 @@ REPAIRS: tuple[Repair, ...] = (
     electrons.Psyevx(),
     electrons.Zpotrf(),
     electrons.GradientNotOrthogonal(),
+    electrons.Grids(),
     electrons.RealSpace(),
     electrons.NichtKonvergent(),
     electrons.Wavecar(),
@@ -58,6 +59,8 @@ REPAIRS: tuple[Repair, ...] = (
     electrons.SubSpaceMatrix(),
     electrons.AlgoTet(),
     electrons.Amin(),
+    electrons.Commutator(),
+    symmetry.MeshClass(),
     symmetry.SymprecNoise(),
     symmetry.Dentet(),
     # what only the end shows
@@ -65,6 +68,8 @@ REPAIRS: tuple[Repair, ...] = (
     conditions.Truncated(),
     ions.Electrons(),
     ions.Ions(),
+    quality.LargeSigma(),
+    quality.Drift(),
 )
 
 BY_FAULT = {repair.fault: repair for repair in REPAIRS}
