@@ -14,6 +14,27 @@ from stargen.crystal import Drop, Envelope, Scalar
 
 ALIVE, KEPT, DROPPED, QUARANTINED = "alive", "kept", "dropped", "quarantined"
 
+_STAND_IN = "stand-in"
+_OF_ENGINES = frozenset(
+    {"energy_per_atom", "energy_scheme", "max_force", "pressure_gpa", "magnetization", "converged"}
+    | {"band_gap", "band_gap_direct", "gap_is_direct", "fermi_energy"}
+)
+"""What a DFT program computes."""
+
+
+def as_stored(properties: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Properties by the names under which they are kept.
+
+    An `engine` that calls itself a stand-in computes nothing: what it gave in place of DFT never
+    gets DFT's names, so that no filter, column or export takes it for that.
+    """
+    if not str(properties.get("engine") or "").startswith(_STAND_IN):
+        return dict(properties)
+    return {
+        f"standin_{name}" if name in _OF_ENGINES else name: value
+        for name, value in properties.items()
+    }
+
 
 class Jobs:
     """The campaign's jobs: how far down each lies, and which are last.
@@ -64,11 +85,12 @@ class Standing:
 
     def arrive(self, job: str, envelope: Envelope, entry: bytes, jobs: Jobs) -> None:
         """It came out of a job."""
+        told = as_stored(envelope.properties)
         if self.stage is None or jobs.rank(job) >= jobs.rank(self.stage):
             self.stage, self.envelope, self.entry = job, envelope, entry
-            self.properties = {**self.properties, **envelope.properties}
+            self.properties = {**self.properties, **told}
         else:
-            self.properties = {**envelope.properties, **self.properties}
+            self.properties = {**told, **self.properties}
         if jobs.is_last(job):
             self._set(KEPT)
         elif self.status != KEPT and jobs.rank(job) >= jobs.rank(self.verdict_job):

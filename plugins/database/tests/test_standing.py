@@ -80,3 +80,33 @@ def test_jobs_of_a_former_file_come_before_all():
     one = standing(("gone", {"x": 1}), ("make", {"x": 2}))
     assert one.stage == "make"
     assert one.properties == {"x": 2}
+
+
+def test_numbers_of_a_stand_in_never_bear_the_names_of_dft():
+    one = standing(
+        ("relax", {"energy_per_atom": -3.9, "energy_scheme": "chgnet-0.3.0/mp2020"}),
+        (
+            "dft",
+            {
+                "engine": "stand-in for vasp 1.0 (emt)",
+                "energy_per_atom": -4.0,
+                "energy_scheme": "stand-in/stand-in",
+                "band_gap": 1.2,
+                "corrections": 1,
+            },
+        ),
+    )
+    assert one.properties == {
+        "energy_per_atom": -3.9,
+        "energy_scheme": "chgnet-0.3.0/mp2020",
+        "engine": "stand-in for vasp 1.0 (emt)",
+        "standin_energy_per_atom": -4.0,
+        "standin_energy_scheme": "stand-in/stand-in",
+        "standin_band_gap": 1.2,
+        "corrections": 1,
+    }
+
+
+def test_numbers_of_a_dft_program_keep_their_names():
+    found = {"engine": "vasp 6.4.2", "energy_per_atom": -4.0, "band_gap": 1.2}
+    assert standing(("dft", found)).properties == found
