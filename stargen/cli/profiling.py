@@ -19,6 +19,11 @@ STEP_HEADINGS = (
     "step", ">each", ">share", ">compute", ">io", ">staging", ">waiting", ">read", ">written"
 )  # fmt: skip
 _MUCH = 0.5
+_LONG_S = 10.0
+_ADVICE = (
+    ("io_s", 'scratch = "ram" or "local" in its resources keeps its files near'),
+    ("waiting_s", "look whether others use its cores, or its programs wait for each other"),
+)
 _K = 1024
 
 
@@ -58,10 +63,8 @@ def profile_of(folder: CampaignFolder) -> list[dict[str, Any]]:
 def remarks(job: Mapping[str, Any]) -> Iterator[str]:
     """What a person may want to change."""
     longest = max(job["steps"], key=lambda step: step["wall_s"])
-    for kind, advice in (
-        ("io_s", 'scratch = "ram" or "local" in its resources keeps its files near'),
-        ("waiting_s", "look whether others use its cores, or its programs wait for each other"),
-    ):
+    kinds = () if longest["wall_s"] < _LONG_S * longest["tasks"] else _ADVICE
+    for kind, advice in kinds:
         share = longest[kind] / longest["wall_s"]
         if share >= _MUCH:
             what = "reading and writing" if kind == "io_s" else "waiting"

@@ -213,7 +213,10 @@ def dataset(setup: Any) -> str:
 
 def task_bands(calc: Any, task: dict[str, Any], *, wanted: bool = False) -> int:
     """How many bands to ask for; those `wanted` are converged, the others lie above them."""
-    full = int(np.ceil(calc.get_number_of_electrons() / 2))
+    electrons = calc.get_number_of_electrons()
+    if calc.get_number_of_spins() == 2:
+        electrons += abs(calc.get_magnetic_moment())  # so many more of one spin are full
+    full = int(np.ceil(electrons / 2))
     asked = full + max(task["empty_bands"], full // 4)
     return asked if wanted else asked + max(2, full // 10)
 

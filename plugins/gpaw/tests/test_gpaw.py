@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -78,6 +81,47 @@ def test_a_relaxation_stops_before_its_walltime_and_goes_on(host, silicon):
     assert lines[: len(made)] == made
     assert result.properties["relax_steps"] == len(lines)
     assert result.properties["converged"] is True
+
+
+def start(host, verb, candidate, **params):
+    """A run that somebody kills: (step, process)."""
+    step, _, command = host.prepare(verb, candidate, **params)
+    with (host.folder / "stdout.txt").open("w") as out:
+        process = subprocess.Popen(
+            command.argv, cwd=host.folder, stdout=out, stderr=out,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    return step, process
+
+
+def wait_for(there, process):
+    deadline = time.monotonic() + 300
+    while not there() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert there()
+
+
+def test_what_a_kill_interrupts_goes_on_from_the_files(host, silicon):
+    params = {"kspacing": 0.9, "cutoff_ev": 250, "fmax": 0.02, "pulay_gpa": 5.0}
+    record, log = host.folder / runner.STEPS, host.folder / runner.LOG
+    step, process = start(host, "relax", silicon, **params)
+    wait_for(record.exists, process)
+    process.kill()
+    made = record.read_text().splitlines()
+    finding = step.diagnose(host.folder, process.wait())
+    assert "killed by signal 9" in finding.message
+    relaxed = host.run("relax", silicon, **params)
+    assert record.read_text().splitlines()[: len(made)] == made
+    assert relaxed.properties["converged"] is True
+
+    static = {name: params[name] for name in ("kspacing", "cutoff_ev")}
+    _, process = start(host, "dos", relaxed, **static)
+    wait_for(lambda: log.exists() and "Reading from density.gpw" in log.read_text(), process)
+    process.kill()
+    process.wait()
+    dos = host.run("dos", relaxed, **static)
+    assert "dos_npz" in dos.data
+    assert "Converged" not in log.read_text().partition("Reading from density.gpw")[0]
 
 
 def test_a_broken_density_is_made_anew(host, silicon):
