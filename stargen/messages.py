@@ -240,7 +240,12 @@ class AckResults:
 @messages.add(12)
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A sample of the node: CPU share, memory, disk, pressure, and its running tasks."""
+    """A sample of the node: CPU share, memory, disk, pressure, and its running tasks.
+
+    `gpus`: rows of [index, busy percent, used GiB, total GiB, degrees Celsius]; `celsius`: the
+    hottest sensor of the machine, 0 if unknown. Only for who looks closely: `cores`, the percent of
+    each, and `said`, rows of [job, ordinal, the end of what the task wrote].
+    """
 
     cpu_percent: float
     memory_used_gib: float
@@ -250,6 +255,10 @@ class Load:
     running: list[RunningTask]
     gpus: list[Any] = field(default_factory=list[Any])
     io_pressure: float = 0.0
+    celsius: float = 0.0
+    scratch_gib: float = 0.0
+    cores: list[float] = field(default_factory=list[float])
+    said: list[Any] = field(default_factory=list[Any])
 
 
 @messages.add(13)
@@ -335,6 +344,25 @@ class Granted:
     folder: str
 
 
+@messages.add(21)
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Somebody looks: samples are wanted more often than usual, for a while.
+
+    Parameters
+    ----------
+    every_s : between two samples
+    for_s : how long; then the agent falls back to its own pace
+    closely : whether each core is of interest
+    tasks : [job, ordinal] of tasks whose output is of interest
+    """
+
+    every_s: float
+    for_s: float
+    closely: bool = False
+    tasks: list[list[int]] = field(default_factory=list[list[int]])
+
+
 Message = (
     Attach
     | Inventory
@@ -356,6 +384,7 @@ Message = (
     | Spawned
     | Ready
     | Granted
+    | Look
 )
 
 

@@ -24,7 +24,8 @@ class Sample:
     """One look at the node.
 
     `memory`: GiB by the leader of a session or of a process group; `scratch`: GiB of files by
-    attempt; `gpus`: rows of [index, busy percent, used GiB, total GiB].
+    attempt; `gpus`: rows of [index, busy percent, used GiB, total GiB, degrees Celsius]; `cores`:
+    percent of each; `celsius`: the hottest sensor of the machine, 0 if there is none.
     """
 
     cpu_percent: float = 0.0
@@ -36,6 +37,8 @@ class Sample:
     gpus: list[list[float]] = field(default_factory=list[list[float]])
     memory: Mapping[int, float] = field(default_factory=dict[int, float])
     scratch: Mapping[AttemptId, float] = field(default_factory=dict[AttemptId, float])
+    cores: list[float] = field(default_factory=list[float])
+    celsius: float = 0.0
 
 
 class Monitor:
@@ -49,7 +52,7 @@ class Monitor:
     def __init__(self, disk: Path) -> None:
         self._disk = disk
         self._nvml = _nvml()
-        psutil.cpu_percent()
+        psutil.cpu_percent(percpu=True)
 
     def sample(self, folders: Mapping[AttemptId, Path]) -> Sample:
         """Look at everything; `folders` are those whose size is to be known. Takes milliseconds."""
@@ -61,8 +64,9 @@ class Monitor:
         for process in processes():
             for leader in {process.session, process.group}:
                 used[leader] = used.get(leader, 0.0) + process.rss_pages * PAGE_GIB
+        cores = psutil.cpu_percent(percpu=True)
         return Sample(
-            psutil.cpu_percent(),
+            sum(cores) / len(cores),
             (memory.total - memory.available) / _GIB,
             memory.total / _GIB,
             free,
@@ -71,6 +75,8 @@ class Monitor:
             self._gpus(),
             used,
             {attempt: bytes_in(folder) / _GIB for attempt, folder in folders.items()},
+            cores,
+            _celsius(),
         )
 
     def _gpus(self) -> list[list[float]]:
@@ -82,7 +88,9 @@ class Monitor:
                 device = nvml.nvmlDeviceGetHandleByIndex(index)
                 busy = nvml.nvmlDeviceGetUtilizationRates(device).gpu
                 memory = nvml.nvmlDeviceGetMemoryInfo(device)
-                rows.append([index, float(busy), memory.used / _GIB, memory.total / _GIB])
+                heat = nvml.nvmlDeviceGetTemperature(device, nvml.NVML_TEMPERATURE_GPU)
+                used, total = memory.used / _GIB, memory.total / _GIB
+                rows.append([index, float(busy), used, total, float(heat)])
         return rows
 
 
@@ -98,6 +106,16 @@ def _nvml() -> Any:
     except nvml.NVMLError:
         return None
     return nvml
+
+
+def _celsius() -> float:
+    """The hottest of the machine's sensors; 0 where there is none."""
+    with suppress(OSError, AttributeError):  # psutil has no sensors on some systems
+        return max(
+            (each.current for group in psutil.sensors_temperatures().values() for each in group),
+            default=0.0,
+        )
+    return 0.0
 
 
 def _io_pressure() -> float:

@@ -17,6 +17,7 @@ from stargen.executing.capacity import Capacity
 from stargen.executing.checkpoints import Checkpoints
 from stargen.executing.dispatcher import Dispatcher, Flight
 from stargen.executing.faults import fault_of
+from stargen.executing.interest import Interest, last_words
 from stargen.executing.limits import Limits
 from stargen.executing.monitor import PAGE_GIB, Monitor, Sample
 from stargen.executing.options import AgentOptions, topology
@@ -25,7 +26,7 @@ from stargen.executing.pool import WorkerPool
 from stargen.executing.results import Results
 from stargen.executing.staging import ScratchSpace, task_folder
 from stargen.executing.worker import Worker
-from stargen.messages import AttemptRef, DefineJob, Load, RunningTask, RunTasks
+from stargen.messages import AttemptRef, DefineJob, Load, Look, RunningTask, RunTasks
 from stargen.model import AttemptId, Failure
 from stargen.processes import (
     AGENT_MARK,
@@ -75,6 +76,7 @@ class Node:
         self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints", group)
         self._monitor = Monitor(options.state)
         self._samples: deque[Sample] = deque([Sample()], maxlen=3)
+        self._interest = Interest()
         self._buffer = TaskBuffer(Capacity(options.resources, devices))
         self._pool = WorkerPool(
             group,
@@ -195,6 +197,10 @@ class Node:
         self._dispatcher.close_dry_slots(now - _LINGER_S, now)
         self._dispatcher.feed(now)
 
+    def attract(self, look: Look) -> None:
+        """Somebody wants to know more for a while."""
+        self._interest.take(look, time.monotonic())
+
     async def watch(self) -> None:
         """Take a sample of the node every second, and now and then look for strays."""
         count = 0
@@ -203,7 +209,8 @@ class Node:
             self._samples.append(sample)
             for worker in self._pool.workers.values():
                 worker.rss_gib = sample.memory.get(worker.pid, 0.0)
-            self._results.say(self.load())
+            if self._results.has_master and self._interest.due(time.monotonic()):
+                self._results.say(self.load())
             count += 1
             if count % _SWEEP_EVERY == 0:
                 await self._sweep()
@@ -213,6 +220,7 @@ class Node:
         """How the node and its tasks are doing."""
         sample = self._samples[-1]
         now = time.monotonic()
+        closely = self._interest.closely(now)
         running = self._dispatcher.running()
         rss = self._rss(running)
         rows: list[RunningTask] = []
@@ -230,7 +238,21 @@ class Node:
             rows,
             sample.gpus,
             sample.io_pressure,
+            sample.celsius,
+            sum(sample.scratch.values()),
+            sample.cores if closely else [],
+            self._said(running) if closely else [],
         )
+
+    def _said(self, running: list[Flight]) -> list[Any]:
+        """The ends of what those tasks wrote that somebody looks at."""
+        found: list[Any] = []
+        for slot, ref, _ in running:
+            if self._interest.wants(ref):
+                place = self._scratch.place(slot.line.resources.scratch)
+                folder = task_folder(place, slot.job.name, ref)
+                found.append([ref.job, ref.ordinal, last_words(folder, slot.worker.log)])
+        return found
 
     async def settle_checkpoints(self) -> None:
         """Wait until every checkpoint is written."""

@@ -22,6 +22,7 @@ from stargen.messages import (
     CancelTasks,
     DefineJob,
     Drain,
+    Look,
     Goodbye,
     Inventory,
     RunTasks,
@@ -183,6 +184,8 @@ class Reception:
                     self._results.settle([*settle.keep, *settle.deliver])
                 case Drain() as drain:
                     self._node.give_back_waiting(drain.reason)
+                case Look() as look:
+                    self._node.attract(look)
                 case Shutdown() as shutdown:
                     self._shutdown(shutdown.reason)
                 case _:

@@ -75,6 +75,10 @@ class Results:
         if refs:
             self.say(GaveBack(refs, reason))
 
+    @property
+    def has_master(self) -> bool:
+        return self._link is not None
+
     def say(self, message: Message) -> None:
         """Anything else for the master, if there is one."""
         if self._link is not None:

@@ -13,7 +13,7 @@ import getpass
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -45,6 +45,10 @@ class Steered(Protocol):
         """UserError if there is no such thing."""
         ...
 
+    def look(self, since: float, at: list[str], task: str) -> dict[str, Any]:
+        """What `ControlClient.look` returns."""
+        ...
+
     def ask(self, action: str, target: str, by: str) -> None:
         """UserError if that cannot be asked."""
         ...
@@ -65,6 +69,11 @@ class ControlServer:
             "status": lambda request: master.picture(),
             "failures": lambda request: master.failures(),
             "explain": lambda request: _plain(master.explain(str(request["target"]))),
+            "look": lambda request: master.look(
+                float(request.get("since", 0.0)),
+                [str(name) for name in request.get("at", ())],
+                str(request.get("task", "")),
+            ),
             "stop": lambda request: master.stop(_by(request), now=bool(request.get("now"))),
         }
         self._streams: dict[str, Callable[[dict[str, Any]], AsyncIterator[Any]]] = {
@@ -182,6 +191,19 @@ class ControlClient:
     def status(self) -> dict[str, Any]:
         """The picture of the campaign: status_forms.as_json, with links, loads and sinks."""
         return self._ask_once("status")
+
+    def look(
+        self, since: float = 0.0, at: Sequence[str] = (), task: str = ""
+    ) -> dict[str, Any]:
+        """Samples of the nodes, links, sinks and the journal; agents tell more often for a while.
+
+        Parameters
+        ----------
+        since : `at` of the answer before: samples that it had are left out
+        at : nodes whose running tasks are wanted too; of a single one, also its cores
+        task : ``job/ordinal`` whose output is wanted with the sample of its node
+        """
+        return self._ask_once("look", since=since, at=list(at), task=task)
 
     def watch(self, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
         """The picture again and again, until the master ends."""

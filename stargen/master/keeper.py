@@ -62,6 +62,7 @@ class NodeKeeper:
         self.spec = spec
         self.launcher = launcher
         self.load: Load | None = None
+        self.load_at = 0.0
         self.agent_id = ""
         self._host = ""
         self.tries = 0
@@ -89,6 +90,11 @@ class NodeKeeper:
     @property
     def connected(self) -> bool:
         return self._link is not None
+
+    @property
+    def silent_s(self) -> float | None:
+        """For how long the agent has given no sign of life; None without a link."""
+        return None if self._link is None else self._link.silent_s
 
     # --- keeping the link -------------------------------------------------------------------------
 
@@ -167,7 +173,7 @@ class NodeKeeper:
         for payload in payloads:
             message = decode(payload)
             if isinstance(message, Load):
-                self.load = message
+                self.load, self.load_at = message, time.monotonic()
             elif isinstance(message, Goodbye):
                 goodbye = message.reason
             else:

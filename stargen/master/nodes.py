@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -14,6 +15,7 @@ from stargen.messages import (
     CancelTasks,
     DefineJob,
     Drain,
+    Look,
     RunTasks,
     Settle,
     TakeBack,
@@ -34,6 +36,12 @@ from stargen.scheduling.nodelist import resources_form
 
 _MESSAGE_BYTES = 1024 * 1024
 _TRIES_WITHOUT_HOPE = 4
+_LOOK_S = 20.0
+"""How long agents believe that somebody looks."""
+
+_SAMPLES_PER_S = 200
+"""The most that all agents together may send for those who look: each costs the master ten
+microseconds or more."""
 
 Observer = Callable[[str], None]
 
@@ -63,6 +71,7 @@ class Nodes:
         self._observe = observer
         self._touched: dict[str, NodeKeeper] = {}
         self._acknowledged = False
+        self._looked_at = float("-inf")
         self._performers: dict[type[Any], Callable[[NodeKeeper, Any], None]] = {
             SendTasks: self._send_tasks,
             AcknowledgeResults: self._acknowledge,
@@ -91,6 +100,23 @@ class Nodes:
         await asyncio.gather(*(keeper.dismiss(reason, grace_s) for keeper in keepers))
         left = await asyncio.gather(*(keeper.end(grace_s) for keeper in keepers))
         return [words for words in left if words]
+
+    def look(self, at: Sequence[str] = (), task: list[int] | None = None) -> None:
+        """Somebody looks: have agents send samples more often for a while.
+
+        Parameters
+        ----------
+        at : nodes that are looked at; a single one closely
+        task : [job, ordinal] of the task whose output is read
+        """
+        every_s = max(1.0, len(self.keepers) / _SAMPLES_PER_S)
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_S / 2:
+            self._looked_at = now
+            for keeper in self.keepers.values():
+                keeper.send(Look(every_s, _LOOK_S))
+        if len(at) == 1 and at[0] in self.keepers:
+            self.keepers[at[0]].send(Look(1.0, _LOOK_S, True, [task] if task else []))
 
     def perform(self, command: Command) -> None:
         keeper = self.keepers.get(getattr(command, "node", ""))

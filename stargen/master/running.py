@@ -14,6 +14,7 @@ from stargen.journal import Journal, read_records
 from stargen.master.control import ACTIONS, ControlServer
 from stargen.master.definitions import adoption
 from stargen.master.kernel import Ended, Kernel
+from stargen.master.loads import load_json, looked
 from stargen.master.nodes import Nodes
 from stargen.master.sinks import SinkKeeper
 from stargen.messages import Attach
@@ -185,24 +186,37 @@ class RunningCampaign:
             keeper = self.nodes.keepers.get(node["name"])
             load = keeper.load if keeper else None
             node["connected"] = keeper is not None and keeper.connected
-            node["load"] = None if load is None else _load_json(load)
-        picture["sinks"] = [
-            {
-                "name": sink.spec.name,
-                "url": sink.spec.url,
-                "stored": sink.stored,
-                "missing": sink.missing,
-                "problem": sink.problem,
-            }
-            for sink in self.sinks
-        ]
+            node["load"] = None if load is None else load_json(load, running=True)
+        return picture | self._kept()
+
+    def _kept(self) -> dict[str, Any]:
+        """How the sinks and the journal stand."""
         journal = self.journal
-        picture["journal"] = {
-            "position": journal.position,
-            "durable": journal.durable_position,
-            "full": journal.full,
+        return {
+            "sinks": [
+                {
+                    "name": sink.spec.name,
+                    "url": sink.spec.url,
+                    "stored": sink.stored,
+                    "missing": sink.missing,
+                    "problem": sink.problem,
+                }
+                for sink in self.sinks
+            ],
+            "journal": {
+                "position": journal.position,
+                "durable": journal.durable_position,
+                "full": journal.full,
+            },
         }
-        return picture
+
+    def look(self, since: float, at: list[str], task: str) -> dict[str, Any]:
+        return looked(self.nodes, since, at, self._task(task)) | self._kept()
+
+    def _task(self, name: str) -> list[int] | None:
+        job, _, ordinal = name.rpartition("/")
+        names = [job.name for job in self.plan.jobs]
+        return [names.index(job), int(ordinal)] if job in names and ordinal.isdigit() else None
 
     def failures(self) -> list[dict[str, Any]]:
         return failures_json(self.kernel.status)
@@ -251,16 +265,3 @@ class RunningCampaign:
 def _check(name: str, what: str, known: Any) -> None:
     if name not in known:
         raise UserError(f"there is no {what} {name}", hint=near(name, list(known)) or None)
-
-
-def _load_json(load: Any) -> dict[str, Any]:
-    return {
-        "cpu_percent": load.cpu_percent,
-        "memory_used_gib": load.memory_used_gib,
-        "memory_total_gib": load.memory_total_gib,
-        "disk_free_gib": load.disk_free_gib,
-        "buffered": load.buffered,
-        "io_pressure": load.io_pressure,
-        "gpus": load.gpus,
-        "running": [row._asdict() for row in load.running],
-    }

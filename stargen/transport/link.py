@@ -110,6 +110,11 @@ class Link:
         if self._lost is None:
             self.session.send(payload)
 
+    @property
+    def silent_s(self) -> float:
+        """For how long the other side has given no sign of life."""
+        return self._loop.time() - self.session.heard_at
+
     async def drain(self) -> None:
         """Wait until the stream has taken everything, but for a last megabyte; or it is lost."""
         while self.session.buffered and self._lost is None:

@@ -267,6 +267,11 @@ class Session:
         self._reported = self._received
         self._owed_bytes = 0
 
+    @property
+    def heard_at(self) -> float:
+        """When the other side was heard last, if only by a sign of life."""
+        return self._heard_at
+
     # --- inwards --------------------------------------------------------------------------------
 
     def receive(self, data: bytes, now: float) -> list[bytes]:

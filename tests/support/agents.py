@@ -24,6 +24,7 @@ from stargen.messages import (
     Goodbye,
     Inventory,
     Load,
+    Look,
     RunTasks,
     Settle,
     StepDef,
@@ -145,6 +146,7 @@ class ScriptedMaster:
 
     def settle(self, keep=(), cancel=(), deliver=()):
         self.send(Settle(list(keep), list(cancel), list(deliver)))
+        self.send(Look(1.0, 3600.0, closely=True))
 
     async def close(self):
         self._reader.cancel()

@@ -1,0 +1,50 @@
+"""What those who look get: new samples, broken links, and more of what they look at."""
+
+import time
+from types import SimpleNamespace
+
+from stargen.master.loads import looked
+from stargen.messages import Load, RunningTask
+
+RUNNING = RunningTask(0, 1, 2, 3, 4.0, 5.0, 6.0, 7.0)
+
+
+class Nodes:
+    """Two nodes with samples of two moments; a third has none."""
+
+    def __init__(self):
+        first = Load(10.0, 1.0, 2.0, 3.0, 0, [RUNNING], celsius=50.0, cores=[10.0])
+        second = Load(20.0, 1.0, 2.0, 3.0, 0, [])
+        self.keepers = {
+            "a": SimpleNamespace(load=first, load_at=5.0, connected=True, silent_s=0.5),
+            "b": SimpleNamespace(load=second, load_at=9.0, connected=True, silent_s=0.2),
+            "c": SimpleNamespace(load=None, load_at=0.0, connected=False, silent_s=None),
+        }
+        self.looks = []
+
+    def look(self, at, task):
+        self.looks.append((list(at), task))
+
+
+def test_all_samples_come_first_and_then_the_new_ones():
+    nodes = Nodes()
+    first = looked(nodes, 0.0, [], None)
+    assert {name: load["cpu_percent"] for name, load in first["loads"].items()} == {
+        "a": 10.0,
+        "b": 20.0,
+    }
+    assert first["unlinked"] == ["c"]
+    assert first["at"] <= time.monotonic()
+    assert list(looked(nodes, 6.0, [], None)["loads"]) == ["b"]
+    assert nodes.looks == [([], None), ([], None)]
+
+
+def test_of_a_node_that_is_looked_at_more_is_told():
+    nodes = Nodes()
+    answer = looked(nodes, 99.0, ["a"], [0, 1])
+    assert list(answer["loads"]) == ["a"]
+    assert answer["loads"]["a"]["running"][0]["ordinal"] == 1
+    assert answer["loads"]["a"]["cores"] == [10.0]
+    assert answer["silent_s"] == {"a": 0.5}
+    assert "running" not in looked(nodes, 0.0, [], None)["loads"]["a"]
+    assert nodes.looks[0] == (["a"], [0, 1])
