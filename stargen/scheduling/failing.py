@@ -54,7 +54,7 @@ class Failing:
         )
         self.desk.wake(job)
         if decision.verdict == "quarantine":
-            self.quarantine(job, task, f"{fault.signature}: {fault.message}")
+            self.quarantine(job, task, fault.message)
         elif decision.verdict == "stop":
             self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, POLICY))
 

@@ -60,6 +60,7 @@ def organize(
     organizer = _Organizer(draft, find)
     for job in organizer.jobs.values():
         organizer.resolve(job, folder)
+    organizer.note_objections()
     organizer.check_graph()
     organizer.check_stop()
     for job in organizer.jobs.values():
@@ -100,6 +101,7 @@ class _Organizer:
         self._find = find
         pairs = zip(draft.campaign.jobs, draft.paths, strict=True)
         self.jobs = {spec.name: _Job(spec, path) for spec, path in pairs}
+        self._objections: dict[str, list[tuple[KeyPath, str]]] = {}
         self._inputs: Inputs = {
             name: [i for i in job.spec.inputs if i in self.jobs] for name, job in self.jobs.items()
         }
@@ -135,12 +137,20 @@ class _Organizer:
         job.params.append(params)
         if info.check is not None and folder is not None:
             for problem in self._ask(path, info, info.check, params, folder) or ():
-                self.reader.note(params_path, f"{info.name}: {problem}")
+                self._objections.setdefault(problem, []).append((params_path, info.name))
         if info.check_chemistry is not None and folder is not None:
             chemistry = self._draft.campaign.chemistry
             for problem in self._ask(path, info, info.check_chemistry, params, chemistry) or ():
-                self.reader.note(params_path, f"{info.name}: {problem}")
+                self._objections.setdefault(problem, []).append((params_path, info.name))
         return True
+
+    def note_objections(self) -> None:
+        """What calculators object to: what several steps share is told once, for all of them."""
+        for problem, steps in self._objections.items():
+            (path, name), *others = steps
+            lines = (f"{other} (line {self.reader.document.line(at)})" for at, other in others)
+            hint = f"the same holds for {', '.join(lines)}" if others else None
+            self.reader.note(path, f"{name}: {problem}", hint)
 
     def _step_paths(self, job: _Job, k: int) -> tuple[KeyPath, KeyPath]:
         """Where the step stands, and where its parameters do."""

@@ -225,6 +225,13 @@ def test_calculators_check_their_files_only_when_asked():
     assert "t.check: here/x is not there" in refusal(text, folder=Path("here"))
 
 
+def test_what_several_steps_object_to_is_told_once():
+    text = SOURCE + job("m", 'use = "t.check"', "s") + job("n", 'use = "t.check"', "m")
+    told = refusal(text, folder=Path("here"))
+    assert told.count("is not there") == 1
+    assert "the same holds for t.check (line " in told
+
+
 def test_a_calculator_may_refuse_the_elements_of_the_campaign():
     text = 'chemistry = { require = ["Xe"] }\n' + SOURCE + job("m", 'use = "t.elements"', "s")
     assert "t.elements: no Xe" in refusal(text, folder=Path("here"))
