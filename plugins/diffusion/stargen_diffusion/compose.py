@@ -1,8 +1,8 @@
 """`diffusion.compose`: charge-neutral compositions that are wanted and lacking.
 
 The number of elements and of atoms and the elements themselves are drawn from weights; a neutral
-choice of amounts is then drawn from all that there are. With `balance`, a weight is what is wanted
-divided by what the database has, so proposals go where it is thin.
+choice of amounts is then drawn from all that there are. With `balance` the weights are what the
+database lacks of the wanted shares, so proposals go where it is thin.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from stargen_diffusion.info import ComposeParams
 from stargen_diffusion.oxidation import electronegativities, oxidation_states
 
 _TRIES = 400
+_AS_WANTED = 0.05
 
 
 class Compose:
@@ -89,12 +90,14 @@ class Choice:
         wanted = {e: params.elements.get(SYMBOLS[e + 1], 0.0) for e in elements}
         if not params.elements:
             wanted = dict.fromkeys(elements, 1.0)
-        self._of_element = _weights(wanted, existing.elements, params.balance)
         by_number = {int(k): v for k, v in params.n_elements.items()}
         by_size = {int(k): v for k, v in params.n_atoms.items()}
         self._numbers, self._sizes = list(by_number), list(by_size)
-        self._of_number = _weights(by_number, existing.n_elements, params.balance)
-        self._of_size = _weights(by_size, existing.n_atoms, params.balance)
+        count, balance = params.count, params.balance
+        self._of_number = _weights(by_number, existing.n_elements, count, balance)
+        self._of_size = _weights(by_size, existing.n_atoms, count, balance)
+        occurrences = count * float(self._of_number @ self._numbers)
+        self._of_element = _weights(wanted, existing.elements, occurrences, balance)
 
     def draw(
         self, rng: np.random.Generator, required: list[int], limit: int
@@ -148,22 +151,20 @@ def _divisions(n: int, parts: int) -> Iterator[tuple[int, ...]]:
 
 
 def _weights(
-    wanted: Mapping[int, float], have: Counter[int], balance: float
+    wanted: Mapping[int, float], have: Counter[int], more: float, balance: float
 ) -> NDArray[np.float64]:
-    """Wanted shares, divided by the shares that are there as far as `balance` says.
+    """Shares of what is to be made.
 
-    The wanted share is mixed in as if of the first tenth, so that nothing that is missing
-    altogether is wanted without bound.
+    As far as `balance` says they are what lacks: with `more` of them added to what there is, all
+    are there in the wanted shares, or as near to them as adding alone can get. A little of all that
+    is wanted stays in the game: what lacks may not make a neutral compound by itself.
     """
     share = np.array([*wanted.values()], dtype=float)
     share /= share.sum()
     there = np.array([have[key] for key in wanted], dtype=float)
-    if there.sum() == 0:
-        return share
-    smooth = 0.9 * there / there.sum() + 0.1 * share
-    lacking = np.divide(share, smooth, out=np.zeros_like(share), where=share > 0)
-    weights = share * lacking**balance
-    return weights / weights.sum()
+    lacking = np.clip(share * (there.sum() + more) - there, 0.0, None)
+    balance *= 1 - _AS_WANTED
+    return (1 - balance) * share + balance * lacking / lacking.sum()
 
 
 def _pick(rng: np.random.Generator, weights: NDArray[np.float64]) -> int:

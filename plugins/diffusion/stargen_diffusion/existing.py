@@ -40,18 +40,24 @@ def read_existing(source: str, folder: Path) -> Existing:
     UserError : if it cannot be read
     """
     existing = Existing()
-    rows = _database(source) if "://" in source else _table(folder / Path(source).expanduser())
+    if "://" in source:
+        rows: Iterable[tuple[str, int | None]] = _database(source, folder)
+    else:
+        rows = _table(folder / Path(source).expanduser())
     for formula, n_atoms in rows:
         existing.add(formula, n_atoms)
     return existing
 
 
-def _database(url: str) -> Iterable[tuple[str, int]]:
+def _database(url: str, folder: Path) -> list[tuple[str, int | None]]:
     try:
         import sqlalchemy as sa
     except ImportError:
         raise UserError("reading a database needs the package stargen-database") from None
-    engine = sa.create_engine(url)
+    place = sa.make_url(url)
+    if place.drivername.startswith("sqlite") and place.database:  # relative to the campaign file
+        place = place.set(database=str(folder / place.database))
+    engine = sa.create_engine(place)
     query = "SELECT formula, n_atoms FROM material WHERE status IN ('kept', 'alive')"
     try:
         with engine.connect() as connection:

@@ -103,7 +103,8 @@ class ComposeParams:
     elements : wanted weight of each element, by symbol; if empty all that the chemistry admits
     n_elements : wanted weight of each number of elements, `{ 2 = 1, 3 = 2 }`
     n_atoms : wanted weight of each number of atoms in the cell
-    balance : 0 draws from what is wanted; 1 from what is wanted and lacks most
+    balance : 0 draws from what is wanted; 1 from what lacks, so that there is what is wanted once
+        `count` more are there
     states : smact's set of oxidation states that makes compositions neutral
     volume_per_atom_ang3 : of the placeholder cell
     """

@@ -196,6 +196,7 @@ def test_balancing_brings_a_database_closer_to_what_is_wanted(tmp_path):
     file = tmp_path / "there.csv"
     file.write_text("reduced_formula,n_atoms\n" + "\n".join(lines))
     options = {
+        "count": 150,
         "elements": {"Li": 1.0, "Fe": 1.0, "P": 1.0, "O": 1.0, "F": 1.0},
         "n_elements": {"2": 1.0, "3": 1.0, "4": 1.0},
         "n_atoms": {"4": 1.0, "6": 1.0, "8": 1.0, "10": 1.0},
