@@ -8,6 +8,7 @@ the one pool is this machine.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -21,6 +22,8 @@ from stargen.toml import Document, read_document
 from stargen.typed import Bounds, Reader, raise_problems
 
 FILE_NAME = "stargen.toml"
+_SCRATCH_UNKNOWN_GIB = float(2**20)
+"""More than anybody asks for: a node's disk is not known before an agent has seen it."""
 
 Positive = Annotated[float, Bounds(above=0)]
 Amount = Annotated[float, Bounds(least=0)]
@@ -73,6 +76,69 @@ class Ssh:
     connect_s: Positive = 30.0
 
 
+Count = Annotated[int, Bounds(least=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is asked of a batch system, and how much of it at most.
+
+    Parameters
+    ----------
+    account, partition, qos : whom it counts for and where it queues, by the site's names
+    walltime : how long allocations last, "HH:MM:SS"; of several the shortest that the work fits in
+    nodes : how many nodes one allocation has
+    max_nodes : so many nodes are asked for at once, those that wait in the queue included
+    max_queued : so many allocations wait in the queue at once
+    worth_s : seconds of work that each slot of a new node should find; less is left to those there
+    idle_s : an allocation whose nodes had nothing to do for so long is given back
+    margin_s : so long before its end its agents save what they have, and leave
+    look_s : seconds between two looks at the queue
+    login : host on which the batch system's commands are run, by SSH; this machine by default
+    lines : further lines for the head of the script, such as "#SBATCH --constraint=a100"
+    """
+
+    account: str | None = None
+    partition: str | None = None
+    qos: str | None = None
+    walltime: tuple[str, ...] = ("01:00:00",)
+    nodes: Count = 1
+    max_nodes: Count = 1
+    max_queued: Count = 2
+    worth_s: Positive = 60.0
+    idle_s: Positive = 300.0
+    margin_s: Positive = 60.0
+    look_s: Positive = 15.0
+    login: str | None = None
+    lines: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        ladder = self.ladder_s
+        if not ladder or min(ladder) <= self.margin_s:
+            raise ValueError(f"has a walltime that is no longer than margin_s, {self.margin_s:g} s")
+        if self.max_nodes < self.nodes:
+            raise ValueError(
+                f"has allocations of {self.nodes} nodes, and max_nodes is {self.max_nodes}"
+            )
+
+    @property
+    def ladder_s(self) -> tuple[float, ...]:
+        """The walltimes in seconds, the shortest first."""
+        return tuple(sorted(_seconds(text) for text in self.walltime))
+
+
+def _seconds(text: str) -> float:
+    match = re.fullmatch(r"(?:(\d+)-)?(\d+):([0-5]\d):([0-5]\d)", text)
+    if match is None:
+        raise ValueError(f'has walltime {text!r}; write it as "HH:MM:SS" or "D-HH:MM:SS"')
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return 86400.0 * days + 3600 * hours + 60 * minutes + seconds
+
+
+BATCH_SYSTEMS = ("slurm", "pbs", "sge", "lsf")
+"""Launchers whose nodes a batch system gives, as many as there is work for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """Nodes with like resources, and how to start an agent there.
@@ -84,7 +150,7 @@ class Pool:
         a batch system chooses
     folder : where campaigns keep their files on these hosts, if they do not share the master's
     ssh : how the hosts are reached
-    options : for the launcher, such as account and partition of a batch system
+    batch : what is asked of the batch system, if one gives the nodes
     setup : shell lines before the agent starts, such as "module load vasp"
     commands : what programs are called here, such as vasp = "srun vasp_std"
     interpreter : absolute path of the Python that has Star-gen; the master's own by default
@@ -96,9 +162,7 @@ class Pool:
     hosts: tuple[str, ...] = ()
     folder: str | None = None
     ssh: Ssh = field(default_factory=Ssh)
-    options: Mapping[str, str | int | float | bool] = field(
-        default_factory=dict[str, str | int | float | bool]
-    )
+    batch: Batch = field(default_factory=Batch)
     setup: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict[str, str])
     interpreter: str | None = None
@@ -110,6 +174,11 @@ class Pool:
         twice = next((name for name, after in pairwise(sorted(names)) if name == after), None)
         if twice is not None:
             raise ValueError(f"names host {twice} twice")
+
+    @property
+    def is_batch(self) -> bool:
+        """True if a batch system gives the nodes, as many as there is work for."""
+        return self.launcher in BATCH_SYSTEMS
 
     @property
     def names(self) -> list[str]:
@@ -126,11 +195,15 @@ class Master:
     heartbeat_s : seconds of silence after which either side says that it lives
     lost_after_s : seconds without a link after which a node's tasks go to others
     lease_s : seconds that an agent works on alone before it saves what it has and ends
+    listen : address at which agents in allocations report; all of this machine's if empty
+    port : the port there; any free one if 0
     """
 
     heartbeat_s: Positive = 5.0
     lost_after_s: Positive = 60.0
     lease_s: Positive = 43_200.0
+    listen: str = ""
+    port: Annotated[int, Bounds(least=0, most=65_535)] = 0
 
     def __post_init__(self) -> None:
         if not self.heartbeat_s < self.lost_after_s < self.lease_s:
@@ -208,6 +281,11 @@ def settings_from(documents: Iterable[Document]) -> Settings:
         return Settings()
     together = Reader(last)
     settings = together.table(Settings, merged)
+    for name, pool in settings.pool.items() if settings is not None else ():
+        if pool.is_batch and (pool.limits.cores is None or pool.limits.memory_gib is None):
+            said = "its limits do not say what one of its nodes has"
+            hint = "write cores and memory_gib: so much is asked of the batch system for each node"
+            together.note(("pool", name), said, hint)
     together.finish()
     assert settings is not None
     return settings
@@ -223,6 +301,11 @@ def node_resources(limits: Limits, machine: Resources) -> Resources:
     return replace(machine, io=limits.io, custom=tuple(sorted(limits.custom.items())), **stated)
 
 
+def batch_node(limits: Limits) -> Resources:
+    """What a node has that a batch system gives, as far as it is known before there is one."""
+    return node_resources(limits, Resources(scratch_gib=_SCRATCH_UNKNOWN_GIB))
+
+
 def promised_nodes(settings: Settings, machine: Resources) -> list[tuple[str, Resources]] | None:
     """(pool, what it has) of every node that there will be; None if that is not known yet.
 
@@ -235,6 +318,8 @@ def promised_nodes(settings: Settings, machine: Resources) -> list[tuple[str, Re
         limits = pool.limits
         if pool.launcher == "local":
             nodes.append((name, node_resources(limits, machine)))
+        elif pool.is_batch:
+            nodes += [(name, batch_node(limits))] * pool.batch.nodes
         elif limits.cores is None or limits.memory_gib is None or limits.gpus is None:
             return None
         else:

@@ -113,7 +113,10 @@ class Attach:
 @messages.add(2)
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Agent's first word to a master: who it is, what runs, what waits to be handed over."""
+    """Agent's first word to a master: who it is, what runs, what waits to be handed over.
+
+    `left_s`: seconds until it must go because its allocation ends; None if it may stay.
+    """
 
     campaign_id: str
     agent_id: str
@@ -124,6 +127,7 @@ class Inventory:
     resources: list[Any]
     running: list[AttemptRef]
     spooled: list[AttemptRef]
+    left_s: float | None = None
 
 
 @messages.add(3)

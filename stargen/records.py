@@ -360,6 +360,33 @@ class Alerted:
     text: str
 
 
+@records.add(23)
+@dataclass(frozen=True, slots=True)
+class AllocationPlanned:
+    """The pool's batch system will be asked for so many nodes; an old one of that name is over."""
+
+    at: float
+    name: str
+    pool: str
+    nodes: int
+    walltime_s: float
+
+
+@records.add(24)
+@dataclass(frozen=True, slots=True)
+class AllocationStands:
+    """An allocation is now queued, running, released (not needed any more), ended or refused.
+
+    `reason` is in the batch system's own words where it has any.
+    """
+
+    at: float
+    name: str
+    state: str
+    reason: str = ""
+    job_id: str = ""
+
+
 Record = (
     EpochStarted
     | PlanAdopted
@@ -383,6 +410,8 @@ Record = (
     | LateResults
     | CampaignEnded
     | Alerted
+    | AllocationPlanned
+    | AllocationStands
 )
 
 

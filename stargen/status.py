@@ -17,6 +17,8 @@ from typing import Any
 from stargen.records import (
     POLICY,
     Alerted,
+    AllocationPlanned,
+    AllocationStands,
     CampaignEnded,
     CandidateQuarantined,
     EpochStarted,
@@ -134,6 +136,21 @@ class NodeStatus:
 
 
 @dataclass(slots=True)
+class AllocationStatus:
+    """One job of ours in a batch system; `refused`: what was last said against one of its name."""
+
+    name: str
+    pool: str
+    nodes: int
+    walltime_s: float
+    state: str = "planned"
+    since: float = 0.0
+    reason: str = ""
+    job_id: str = ""
+    refused: str = ""
+
+
+@dataclass(slots=True)
 class FailureGroup:
     """Failures that look alike."""
 
@@ -166,6 +183,7 @@ class Status:
     failures: dict[tuple[int, str, str, str], FailureGroup] = field(
         default_factory=dict[tuple[int, str, str, str], FailureGroup]
     )
+    allocations: dict[str, AllocationStatus] = field(default_factory=dict[str, AllocationStatus])
     alerts: deque[tuple[float, str]] = field(
         default_factory=lambda: deque[tuple[float, str]](maxlen=_LAST)
     )
@@ -374,6 +392,9 @@ def _joined(status: Status, r: NodeJoined) -> None:
     if node.state != "draining":
         node.state, node.reason = "ready", ""
     status.tell(r.at, f"node {r.node} {how}")
+    allocation = status.allocations.get(r.node) or status.allocations.get(r.node.rpartition(".")[0])
+    if allocation is not None and allocation.state in ("planned", "queued"):
+        allocation.state, allocation.since, allocation.reason = "running", r.at, ""
 
 
 def _lost(status: Status, r: NodeLost) -> None:
@@ -389,6 +410,31 @@ def _stands(status: Status, r: NodeState) -> None:
     node.state, node.reason = r.state, r.reason
     say = status.alert if r.state == "suspended" else status.tell
     say(r.at, f"node {r.node} is {r.state}" + (f": {r.reason}" if r.reason else ""))
+
+
+def _planned(status: Status, r: AllocationPlanned) -> None:
+    old = status.allocations.pop(r.name, None)
+    new = AllocationStatus(r.name, r.pool, r.nodes, r.walltime_s, since=r.at)
+    new.refused = old.refused if old is not None else ""
+    status.allocations[r.name] = new
+
+
+def _allocation(status: Status, r: AllocationStands) -> None:
+    found = status.allocations.get(r.name)
+    if found is None:
+        return
+    changed = found.state != r.state
+    found.state, found.since, found.reason = r.state, r.at, r.reason
+    found.job_id = r.job_id or found.job_id
+    job = f" (job {found.job_id})" if found.job_id else ""
+    text = f"allocation {r.name}{job} is {r.state}" + (f": {r.reason}" if r.reason else "")
+    if r.state == "refused":
+        say = status.tell if r.reason == found.refused else status.alert
+        say(r.at, text)
+        found.refused = r.reason
+    elif changed:
+        status.tell(r.at, text)
+        found.refused = "" if r.state == "queued" else found.refused
 
 
 def _epoch(status: Status, r: EpochStarted) -> None:
@@ -440,4 +486,6 @@ _FOLDS: dict[type[Any], Callable[[Status, Any], None]] = {
     LateResults: _late,
     CampaignEnded: _ended,
     Alerted: _alerted,
+    AllocationPlanned: _planned,
+    AllocationStands: _allocation,
 }

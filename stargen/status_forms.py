@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
-from stargen.status import FailureGroup, JobStatus, Meter, NodeStatus, Status
+from stargen.status import AllocationStatus, FailureGroup, JobStatus, Meter, NodeStatus, Status
 
 
 def eta_s(status: Status, now: float) -> float | None:
@@ -99,6 +99,7 @@ def as_json(status: Status, now: float) -> dict[str, Any]:
             }
             for node in status.nodes.values()
         ],
+        "allocations": [asdict(each) for each in status.allocations.values()],
         "failures": failures_json(status),
         "late_results": status.late,
         "alerts": [{"at": at, "text": text} for at, text in status.alerts],
@@ -165,12 +166,13 @@ def freeze(status: Status) -> list[Any]:
         [list(_values(group)) for group in status.failures.values()],
         [list(pair) for pair in status.alerts],
         [list(pair) for pair in status.events],
+        [list(_values(each)) for each in status.allocations.values()],
     ]
 
 
 def thaw(form: list[Any]) -> Status:
     """The inverse of `freeze`."""
-    head, jobs, nodes, failures, alerts, events = form
+    head, jobs, nodes, failures, alerts, events, *more = form
     names = [f.name for f in fields(Status) if f.name not in _NESTED]
     status = Status(**dict(zip(names, head, strict=False)))
     for *plain, meter, open_ in jobs:
@@ -180,11 +182,13 @@ def thaw(form: list[Any]) -> Status:
     status.failures = {(*row[:4],): FailureGroup(*row) for row in failures}
     status.alerts.extend((at, text) for at, text in alerts)
     status.events.extend((at, text) for at, text in events)
+    for row in more[0] if more else ():
+        status.allocations[row[0]] = AllocationStatus(*row)
     return status
 
 
-_NESTED = frozenset(("jobs", "nodes", "failures", "alerts", "events"))
+_NESTED = frozenset(("jobs", "nodes", "allocations", "failures", "alerts", "events"))
 
 
-def _values(each: NodeStatus | FailureGroup) -> Iterator[Any]:
+def _values(each: NodeStatus | AllocationStatus | FailureGroup) -> Iterator[Any]:
     return (getattr(each, f.name) for f in fields(each))

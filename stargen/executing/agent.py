@@ -98,6 +98,7 @@ class Agent:
             self._results,
             self._lease,
             self.shutdown,
+            self._time_left,
         )
 
         def receive(link: Link) -> None:
@@ -127,6 +128,8 @@ class Agent:
             if self._spool.failed is not None:
                 self._spool.retry()
             self._results.pump()
+            if self._time_left() == 0:
+                self.shutdown("its time is over")
             match self._lease.standing(now):
                 case Standing.WINDING_DOWN if node.closed is None:
                     log.warning("no master for %g s", self._lease.lease_s)
@@ -137,6 +140,11 @@ class Agent:
                     self.shutdown("the lease is over")
                 case _:
                     pass
+
+    def _time_left(self) -> float | None:
+        """Seconds until the agent must go because its allocation ends; None if it does not."""
+        ends_at = self._options.ends_at
+        return None if ends_at is None else max(0.0, ends_at - self._options.margin_s - time.time())
 
     async def _wind_up(self, node: Node) -> None:
         """Stop what runs, softly where that can save something, and wait for the end of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -13,6 +13,9 @@ from pathlib import Path
 from stargen.executing.capacity import Topology
 from stargen.machine import this_machine
 from stargen.model import Resources
+
+ENDS_AT = ("STARGEN_ENDS_AT", "SLURM_JOB_END_TIME")
+"""Environment variables that say when an allocation ends: of our own scripts, and Slurm's."""
 
 _NUMA = Path("/sys/devices/system/node")
 
@@ -33,6 +36,8 @@ class AgentOptions:
     lease_s : how long it works without a master
     grace_s : how long a task may take over each way of being stopped
     idle_s : how long a worker without work is kept
+    ends_at : UNIX time at which the allocation that it runs in ends; None if nothing is known
+    margin_s : how long before that it saves what it has, and leaves
     """
 
     campaign_folder: Path
@@ -45,6 +50,8 @@ class AgentOptions:
     lease_s: float = 43_200.0
     grace_s: float = 5.0
     idle_s: float = 300.0
+    ends_at: float | None = None
+    margin_s: float = 60.0
 
 
 def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
@@ -70,6 +77,7 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
     add("--gpus", type=_count, help="GPUs to give to tasks")
     add("--scratch-gib", type=_amount, help="disk to give to tasks")
     add("--io", type=_count, default=4, help="slots for tasks that read and write [%(default)s]")
+    add("--margin-s", type=_amount, default=60.0, help="left before the end [%(default)s]")
     add("--custom", type=_custom, action="append", default=[], metavar="NAME=AMOUNT")
     options = parser.parse_args(arguments)
     folder = options.campaign_folder.resolve()
@@ -84,7 +92,17 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
         lease_s=options.lease_s,
         grace_s=options.grace_s,
         idle_s=options.idle_s,
+        ends_at=end_of_allocation(os.environ),
+        margin_s=options.margin_s,
     )
+
+
+def end_of_allocation(environ: Mapping[str, str]) -> float | None:
+    """When the allocation ends that this process runs in, UNIX time; None if nobody says."""
+    for name in ENDS_AT:
+        with suppress(KeyError, ValueError):
+            return float(environ[name])
+    return None
 
 
 def topology(resources: Resources) -> Topology:

@@ -22,9 +22,9 @@ from stargen.messages import (
     CancelTasks,
     DefineJob,
     Drain,
-    Look,
     Goodbye,
     Inventory,
+    Look,
     RunTasks,
     Settle,
     Shutdown,
@@ -50,6 +50,7 @@ class Reception:
     group : where what goes on in the background runs
     identity : who the agent is, and which master it saw last; kept in `state`
     shutdown : ends the agent, for the reason given
+    time_left : seconds until it must go; None if it may stay
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Reception:
         results: Results,
         lease: Lease,
         shutdown: Callable[[str], None],
+        time_left: Callable[[], float | None],
     ) -> None:
         self.leaving: str | None = None
         """Why no master is let in any more; None while one may come."""
@@ -73,6 +75,7 @@ class Reception:
         self._results = results
         self._lease = lease
         self._shutdown = shutdown
+        self._time_left = time_left
         self._link: Link | None = None
 
     async def serve(self, link: Link) -> None:
@@ -153,6 +156,7 @@ class Reception:
                     resources=resources_form(self._resources),
                     running=self._node.in_hand(),
                     spooled=self._results.spool.refs(),
+                    left_s=self._time_left(),
                 )
             )
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +19,8 @@ from stargen.launchers.report import NodeReport
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.session import Limits
+
+_SOCKET_NAME_CHARS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class NodeSpec:
     name : unique in the campaign
     pool : name of its pool, whose settings are `settings`
     host : machine it is on, as the site file names it; empty for this one
+    allocation : the batch system's, that it belongs to; empty if it belongs to none
     campaign_id, campaign_folder : what the agent works for
     run_folder : where the agent's log and pid note lie
     socket : short path of the UNIX socket that the agent listens on, on its own machine
@@ -44,6 +48,7 @@ class NodeSpec:
     socket: Path
     lease_s: float
     host: str = ""
+    allocation: str = ""
 
 
 class Access(Protocol):
@@ -94,6 +99,13 @@ class Launcher(Protocol):
     def describe(self, node: NodeSpec) -> str:
         """Where the agent is and where its messages go, for people."""
         ...
+
+
+def socket_name(node: str) -> str:
+    """What the node's socket is called: short enough for the system."""
+    if len(node.encode()) > _SOCKET_NAME_CHARS:
+        node = blake2b(node.encode(), digest_size=_SOCKET_NAME_CHARS // 2).hexdigest()
+    return f"agent-{node}"
 
 
 LauncherFactory = Callable[[], Launcher]

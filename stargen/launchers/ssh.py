@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stargen.config import Pool
+from stargen.config import Pool, Ssh
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.onnode import answer_in, settings_to_json, spec_to_json
@@ -128,13 +128,18 @@ class SshLauncher:
     def _host(self, name: str, settings: Pool) -> SshHost | OpensshHost:
         host = self._hosts.get(name)
         if host is None:
-            options = settings.ssh
-            if options.client == "openssh":
-                host = OpensshHost(name, options, keepalive_s=_KEEPALIVE_S)
-            else:
-                host = SshHost(name, options, keepalive_s=_KEEPALIVE_S, gate=self._gate)
-            self._hosts[name] = host
+            host = self._hosts[name] = host_of(name, settings.ssh, self._gate)
         return host
+
+
+def host_of(
+    name: str, options: Ssh, gate: asyncio.Semaphore | None = None
+) -> SshHost | OpensshHost:
+    """A host by its name, reached as the options say; `gate` bounds the logins under way."""
+    if options.client == "openssh":
+        return OpensshHost(name, options, keepalive_s=_KEEPALIVE_S)
+    gate = gate or asyncio.Semaphore(LOGINS)
+    return SshHost(name, options, keepalive_s=_KEEPALIVE_S, gate=gate)
 
 
 def _there(node: NodeSpec) -> NodeSpec:

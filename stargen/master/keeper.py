@@ -149,13 +149,13 @@ class NodeKeeper:
 
     async def _attend(self, link: Link, access: Access) -> None:
         """Pass on what the agent says, until the link is lost."""
-        reason = "the link was cut"
+        reason, goodbye = "the link was cut", ""
         final = False
         try:
             while True:
-                reason = await self._pass_on(await link.receive()) or reason
+                goodbye = await self._pass_on(await link.receive()) or goodbye
         except LinkLost as error:
-            reason = error.problem
+            reason = goodbye or error.problem
             final = access.is_gone()
         except ProtocolError:
             reason = "it broke the protocol"
@@ -164,7 +164,9 @@ class NodeKeeper:
             self._link, self.load = None, None
             if link.lost is None:
                 await link.close(reason)
-            detached = partial(NodeDetached, node=self.name, reason=reason, final=final)
+            detached = partial(
+                NodeDetached, node=self.name, reason=reason, final=final, left=bool(goodbye)
+            )
             self._inbox.put(lambda at: detached(at))
 
     async def _pass_on(self, payloads: Sequence[bytes]) -> str:
@@ -240,4 +242,6 @@ def attached(spec: NodeSpec, inventory: Inventory, at: float) -> NodeAttached:
         resources_from(inventory.resources),
         inventory.running,
         inventory.spooled,
+        None if inventory.left_s is None else at + inventory.left_s,
+        spec.allocation,
     )

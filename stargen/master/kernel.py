@@ -183,6 +183,11 @@ class Kernel:
         self._remember(record)
         self._continue()
 
+    def conclude(self, record: Record) -> None:
+        """Remember a fact that is the scheduler's, when it decides nothing any more."""
+        self.scheduler.apply(record)
+        self.note(record)
+
     def alert(self, text: str) -> None:
         """Tell people."""
         self.note(Alerted(self._clock.wall(), text))

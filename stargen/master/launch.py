@@ -7,17 +7,16 @@ import socket
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from hashlib import blake2b
 from os import getpid
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from stargen.calculators.registry import Registry
 from stargen.clock import SystemClock
-from stargen.config import Settings
+from stargen.config import Pool, Settings
 from stargen.errors import CampaignBusy, InvariantBroken, JournalLocked, StargenError
 from stargen.journal import Journal
-from stargen.launchers.base import Launcher, NodeSpec
+from stargen.launchers.base import Launcher, NodeSpec, socket_name
 from stargen.master.arrivals import Arrivals
 from stargen.master.control import SOCKET_NAME
 from stargen.master.definitions import Definitions, job_inputs
@@ -36,9 +35,12 @@ from stargen.store import CampaignFolder
 from stargen.transport.greeting import Identity
 from stargen.transport.session import MISSED, Limits
 
+if TYPE_CHECKING:
+    from stargen.launchers.batch import BatchLauncher
+    from stargen.master.allocator import Allocator
+
 Observer = Callable[[str], None]
 
-_SOCKET_NAME_CHARS = 16
 _HURRY_S = 5.0
 
 
@@ -173,10 +175,17 @@ class Wiring:
             self._keepers(restored.campaign_id, inbox, arrivals),
             define=definitions.define,
             read=journal.read_all,
+            growing=bool(self._batch_pools()),
             observer=self._observer,
         )
+        allocator = self._allocator(restored, inbox, arrivals, nodes)
         self._kernel = Kernel(
-            scheduler, journal, inbox, status=restored.status, clock=self._clock, performer=nodes
+            scheduler,
+            journal,
+            inbox,
+            status=restored.status,
+            clock=self._clock,
+            performer=allocator or nodes,
         )
         return RunningCampaign(
             plan,
@@ -187,13 +196,14 @@ class Wiring:
             campaign_id=restored.campaign_id,
             control=self.folder.socket(SOCKET_NAME),
             show=show,
+            allocator=allocator,
         )
 
     def _keepers(self, campaign_id: str, inbox: Inbox, arrivals: Arrivals) -> list[NodeKeeper]:
-        master = self.settings.master
-        limits = Limits(heartbeat_s=master.heartbeat_s, timeout_s=MISSED * master.heartbeat_s)
         keepers: list[NodeKeeper] = []
         for pool, settings in self.settings.pool.items():
+            if settings.is_batch:
+                continue
             launcher = self._launcher(settings.launcher)
             for host in settings.names or ("",):
                 name = host or pool
@@ -204,22 +214,64 @@ class Wiring:
                     campaign_id=campaign_id,
                     campaign_folder=self.folder.root.resolve(),
                     run_folder=self.folder.run.resolve(),
-                    socket=self.folder.socket(_socket_name(name)),
-                    lease_s=master.lease_s,
+                    socket=self.folder.socket(socket_name(name)),
+                    lease_s=self.settings.master.lease_s,
                     host=host,
                 )
-                keepers.append(
-                    NodeKeeper(
-                        spec,
-                        launcher,
-                        me=Identity("master", campaign_id, _who()),
-                        limits=limits,
-                        inbox=inbox,
-                        arrivals=arrivals,
-                        alert=lambda text: self._master.alert(text),
-                    )
-                )
+                keepers.append(self._keeper(spec, launcher, inbox, arrivals))
         return keepers
+
+    def _keeper(
+        self, spec: NodeSpec, launcher: Launcher, inbox: Inbox, arrivals: Arrivals
+    ) -> NodeKeeper:
+        heartbeat_s = self.settings.master.heartbeat_s
+        return NodeKeeper(
+            spec,
+            launcher,
+            me=Identity("master", spec.campaign_id, _who()),
+            limits=Limits(heartbeat_s=heartbeat_s, timeout_s=MISSED * heartbeat_s),
+            inbox=inbox,
+            arrivals=arrivals,
+            alert=lambda text: self._master.alert(text),
+        )
+
+    def _batch_pools(self) -> dict[str, Pool]:
+        return {name: pool for name, pool in self.settings.pool.items() if pool.is_batch}
+
+    def _allocator(
+        self, restored: Restored, inbox: Inbox, arrivals: Arrivals, nodes: Nodes
+    ) -> Allocator | None:
+        """What asks batch systems for nodes; None if no pool has one."""
+        pools = self._batch_pools()
+        if not pools:
+            return None
+        from stargen.master.allocator import Allocator, BatchDesk
+        from stargen.transport.dialback import DialServer
+        from stargen.transport.meeting import MeetingPlace
+
+        folder, master = self.folder.root.resolve(), self.settings.master
+        return Allocator(
+            [
+                BatchDesk(name, pool, cast("BatchLauncher", self._launcher(pool.launcher)))
+                for name, pool in pools.items()
+            ],
+            campaign_id=restored.campaign_id,
+            folder=folder,
+            lease_s=master.lease_s,
+            allocations=lambda: restored.scheduler.state.allocations,
+            keeper=lambda spec, dialed: self._keeper(spec, dialed, inbox, arrivals),
+            nodes=nodes,
+            inbox=inbox,
+            host=lambda: self._master,
+            server=lambda allocator: DialServer(
+                MeetingPlace.of(folder),
+                wanted=allocator.wanted,
+                on_caller=allocator.welcome,
+                control=self.folder.socket(SOCKET_NAME),
+                address=master.listen,
+                port=master.port,
+            ),
+        )
 
     def _sinks(self, plan: Plan, campaign_id: str, journal: Journal) -> list[SinkKeeper]:
         url = plan.campaign.database
@@ -269,12 +321,6 @@ def _first(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup):
         error = cast("ExceptionGroup[Exception]", error).exceptions[0]
     return error
-
-
-def _socket_name(node: str) -> str:
-    if len(node.encode()) > _SOCKET_NAME_CHARS:
-        node = blake2b(node.encode(), digest_size=_SOCKET_NAME_CHARS // 2).hexdigest()
-    return f"agent-{node}"
 
 
 def _who() -> str:

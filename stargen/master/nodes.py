@@ -54,6 +54,7 @@ class Nodes:
     define : (job, pool) -> what an agent of that pool must know of the job
     read : where entries come from: the journal itself. What it has not written is in its memory,
         what it wrote lately in the system's; a cache here would save less than it costs.
+    growing : whether more nodes may come while the campaign runs
     observer : told the points "before-ack" and "after-ack", for tests that die there
     """
 
@@ -63,11 +64,15 @@ class Nodes:
         *,
         define: Callable[[int, str], DefineJob],
         read: Callable[[Sequence[Location]], list[bytes]],
+        growing: bool = False,
         observer: Observer = lambda point: None,
     ) -> None:
         self.keepers = {keeper.name: keeper for keeper in keepers}
         self._define = define
         self._read = read
+        self._growing = growing
+        self._group: asyncio.TaskGroup | None = None
+        self._attach: Attach | None = None
         self._observe = observer
         self._touched: dict[str, NodeKeeper] = {}
         self._acknowledged = False
@@ -83,14 +88,26 @@ class Nodes:
 
     async def keep(self, attach: Attach) -> None:
         """Keep links to all nodes until cancelled."""
-        async with asyncio.TaskGroup() as group:
+        forever = asyncio.Event()
+        async with asyncio.TaskGroup() as self._group:
+            self._attach = attach
             for keeper in self.keepers.values():
-                group.create_task(keeper.keep(attach))
+                self._group.create_task(keeper.keep(attach))
+            await forever.wait()
+
+    def add(self, keeper: NodeKeeper) -> None:
+        """Keep one more node."""
+        assert self._group is not None
+        assert self._attach is not None
+        self.keepers[keeper.name] = keeper
+        self._group.create_task(keeper.keep(self._attach))
 
     @property
     def hopeless(self) -> str | None:
         """Why no node can be had, if all were tried in vain; None while there is hope."""
-        if any(keeper.tries < _TRIES_WITHOUT_HOPE for keeper in self.keepers.values()):
+        if self._growing or any(
+            keeper.tries < _TRIES_WITHOUT_HOPE for keeper in self.keepers.values()
+        ):
             return None
         return "; ".join(f"{keeper.name}: {keeper.problem}" for keeper in self.keepers.values())
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from stargen.calculators.registry import Registry
 from stargen.codec import unpack
-from stargen.config import Settings, promised_nodes
+from stargen.config import Settings, batch_node, promised_nodes
 from stargen.errors import UserError
 from stargen.journal import Recovered
 from stargen.machine import this_machine
 from stargen.records import Record, decode
+from stargen.scheduling.allocations import BatchPool
 from stargen.scheduling.changes import compatible
 from stargen.scheduling.organizer import organize
 from stargen.scheduling.parser import draft
@@ -81,10 +82,11 @@ class Restoring:
         self._folder.keep_campaign_file(plan.text)
         self._folder.keep_origin(self._campaign_file.parent)
         patience = Patience(lost_after_s=self._settings.master.lost_after_s)
+        pools = batch_pools(self._settings)
         if snapshot is None:
-            scheduler = Scheduler(plan, patience=patience)
+            scheduler = Scheduler(plan, patience=patience, pools=pools)
         else:
-            scheduler = Scheduler.restore(plan, snapshot, patience=patience)
+            scheduler = Scheduler.restore(plan, snapshot, patience=patience, pools=pools)
         for record in tail:
             scheduler.apply(record)
         return Restored(status, scheduler, status.campaign_id or self._begin())
@@ -100,6 +102,25 @@ class Restoring:
         for state in self._folder.run.glob("agent-*/"):
             shutil.rmtree(state, ignore_errors=True)
         return urandom(8).hex()
+
+
+def batch_pools(settings: Settings) -> list[BatchPool]:
+    """The pools whose nodes batch systems give, as the scheduler sees them."""
+    return [
+        BatchPool(
+            name=name,
+            node=batch_node(pool.limits),
+            nodes=pool.batch.nodes,
+            max_nodes=pool.batch.max_nodes,
+            max_queued=pool.batch.max_queued,
+            ladder_s=pool.batch.ladder_s,
+            worth_s=pool.batch.worth_s,
+            idle_s=pool.batch.idle_s,
+            margin_s=pool.batch.margin_s,
+        )
+        for name, pool in settings.pool.items()
+        if pool.is_batch
+    ]
 
 
 def _read(path: Path) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stargen.clock import Clock
 from stargen.errors import LocalProtocolError, UserError
@@ -23,6 +23,9 @@ from stargen.scheduling.explain import explain
 from stargen.scheduling.plan import Plan
 from stargen.status_forms import as_json, failures_json
 from stargen.typed import near
+
+if TYPE_CHECKING:
+    from stargen.master.allocator import Allocator
 
 Show = Callable[[dict[str, Any]], None]
 
@@ -69,6 +72,7 @@ class RunningCampaign:
         campaign_id: str,
         control: Path,
         show: Show | None,
+        allocator: Allocator | None = None,
     ) -> None:
         self.plan = plan
         self.kernel = kernel
@@ -78,6 +82,7 @@ class RunningCampaign:
         self._campaign_id = campaign_id
         self._control = control
         self._show = show
+        self._allocator = allocator
         self._stops = 0
         self._hurry = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
@@ -115,14 +120,23 @@ class RunningCampaign:
             if not self.kernel.over:
                 epoch = self.kernel.scheduler.state.epoch
                 helpers.append(group.create_task(self.nodes.keep(attach(epoch))))
+                if self._allocator is not None:
+                    helpers.append(group.create_task(self._allocator.keep()))
             ending = await self.kernel.run()
-            left = await self.nodes.dismiss(ending.reason, _GRACE_S)
+            left = await self._dismiss(ending.reason)
             missing = await self._wind_up()
             for helper in helpers:
                 helper.cancel()
         if self._show is not None:
             self._show(self.picture())
         return self._outcome(ending, missing, left)
+
+    async def _dismiss(self, reason: str) -> list[str]:
+        """End all agents, and what they run in; what may be left, in words."""
+        left = await self.nodes.dismiss(reason, _GRACE_S)
+        if self._allocator is not None:
+            left += await self._allocator.end()
+        return left
 
     async def hang_up(self) -> None:
         """Close the control socket, last of all: that is how others learn that all is over."""

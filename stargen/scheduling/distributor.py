@@ -97,6 +97,10 @@ class Distributor:
         if surplus > 0:
             self._charge(request, -surplus)
 
+    def imagine(self, request: Resources, n: int) -> None:
+        """Count `n` tasks as running that are not there: to see what else would fit."""
+        self._charge(request, n)
+
     def _charge(self, request: Resources, n: int) -> None:
         self._charged[request] = self._charged.get(request, 0) + n
         for name, amount in _demands(request):

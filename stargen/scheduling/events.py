@@ -52,12 +52,16 @@ class NodeAttached:
 
 @dataclass(frozen=True, slots=True)
 class NodeDetached:
-    """The link to the agent is gone; the agent may live. `final`: it is known to be dead."""
+    """The link to the agent is gone; the agent may live.
+
+    `final`: it is known to be dead; `left`: it has said goodbye.
+    """
 
     at: float
     node: str
     reason: str
     final: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ Event = (
     | TasksGivenBack
     | Ticked
     | DiskStateChanged
+    | AllocationSeen
     | EnvelopesRead
     | Asked
 )
@@ -270,6 +275,8 @@ Command = (
     | AcknowledgeResults
     | SettleInventory
     | DrainNode
+    | SubmitAllocation
+    | ReleaseAllocation
     | ReadEnvelopes
     | EndCampaign
 )

@@ -107,6 +107,7 @@ def _about_nodes(scheduler: Scheduler, job: JobState, request: Request, now: flo
     lines = [f"It needs {wanted}."]
     if not len(scheduler.state.nodes):
         lines.append("No node has joined yet.")
+    lines += scheduler.allocating.explain(job, request, now)
     for node in scheduler.state.nodes:
         why = placement.refusal(node, job, request, now)
         if why is None and gangs.is_gang(request):

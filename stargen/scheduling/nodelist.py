@@ -22,6 +22,7 @@ class Node:
         "agent_id",
         "allocation",
         "attached",
+        "begun_at",
         "detached_at",
         "distributor",
         "ends_at",
@@ -50,7 +51,9 @@ class Node:
         self.reason = ""
         self.attached = False
         self.detached_at: float | None = None
+        self.begun_at: float | None = None
         self.ends_at: float | None = None
+        """When it must go because its allocation ends, and when that was first known."""
         self.allocation = pool
         """Nodes of one allocation can work on one task together."""
         self.gang: tuple[int, int] | None = None

@@ -20,6 +20,10 @@ SAFETY = 3.0
 """A task is expected to end within its mean duration and this many mean deviations."""
 
 
+FRESH = 0.1
+"""A node that has used up no more of its time than this share of it has just come."""
+
+
 class Share(NamedTuple):
     """`tasks` tasks for `node` by the request's variant number `variant`."""
 
@@ -45,15 +49,32 @@ def refusal(node: Node, job: JobState, request: Request, now: float) -> str | No
         return f"it is kept free for job {node.saved_for}, which needs several nodes at once"
     if not any(node.distributor.slots(resources) for resources in request):
         return "it is too small"
-    if node.ends_at is not None and now + expected_s(job) > node.ends_at:
-        return f"its time ends in {node.ends_at - now:.0f} s, a task takes {expected_s(job):.0f} s"
+    if node.ends_at is not None and now + _needed_s(node, job, now) > node.ends_at:
+        left_s = max(0.0, node.ends_at - now)
+        return f"its time ends in {left_s:.0f} s, a task takes {expected_s(job):.0f} s"
     return None
 
 
 def expected_s(job: JobState) -> float:
     """Within how many seconds a task of this job will surely have ended; 0 if nothing is known."""
     pace = job.pace
-    return 0.0 if pace.task_s is None else pace.task_s + SAFETY * pace.spread_s
+    if pace.task_s is None:
+        return job.requests[0][0].walltime_s or 0.0
+    return pace.task_s + SAFETY * pace.spread_s
+
+
+def _needed_s(node: Node, job: JobState, now: float) -> float:
+    """How much time a task should have on the node: surely enough, or else all that it has.
+
+    Where tasks vary so much that surely enough is more than any node ever has, a node that has
+    just come takes those that mostly end in its time.
+    """
+    needed_s, usual_s = expected_s(job), job.pace.task_s
+    if usual_s is not None and node.begun_at is not None and node.ends_at is not None:
+        lasts_s = node.ends_at - node.begun_at
+        if now - node.begun_at <= FRESH * lasts_s:
+            return min(needed_s, max(usual_s, (1 - FRESH) * lasts_s))
+    return needed_s
 
 
 def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -> list[Share]:

@@ -11,14 +11,17 @@ policy), Placer (who gets what), Ending (complete, enough, over), Asking (people
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from stargen.records import POLICY, EpochStarted, JobReleased, Record
+from stargen.scheduling.allocating import Allocating
+from stargen.scheduling.allocations import BatchPool
 from stargen.scheduling.asking import Asking
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.ending import Ending
 from stargen.scheduling.events import (
+    AllocationSeen,
     Asked,
     DiskStateChanged,
     EnvelopesRead,
@@ -45,7 +48,12 @@ class Scheduler:
     """HydraHT's scheduling module."""
 
     def __init__(
-        self, plan: Plan, state: CampaignState | None = None, *, patience: Patience | None = None
+        self,
+        plan: Plan,
+        state: CampaignState | None = None,
+        *,
+        patience: Patience | None = None,
+        pools: Sequence[BatchPool] = (),
     ) -> None:
         self.plan = plan
         self.state = CampaignState(plan) if state is None else state
@@ -58,6 +66,9 @@ class Scheduler:
         self._steering = Steering(desk)
         asking = Asking(desk, failing)
         self._order = {job.index: (-job.spec.priority, -job.index) for job in plan.jobs}
+        self.allocating = Allocating(
+            desk, self._placer, self._standing, lambda job: self._order[job.index], pools
+        )
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             NodeAttached: self._standing.on_attached,
             NodeDetached: self._standing.on_detached,
@@ -66,6 +77,7 @@ class Scheduler:
             EnvelopesRead: self._intake.on_envelopes,
             FailuresArrived: failing.on_failures,
             DiskStateChanged: asking.on_disk,
+            AllocationSeen: self.allocating.on_seen,
             Asked: asking.on_asked,
             Ticked: self._on_tick,
         }
@@ -108,9 +120,17 @@ class Scheduler:
         return self.state.snapshot()
 
     @classmethod
-    def restore(cls, plan: Plan, snapshot: bytes, *, patience: Patience | None = None) -> Scheduler:
+    def restore(
+        cls,
+        plan: Plan,
+        snapshot: bytes,
+        *,
+        patience: Patience | None = None,
+        pools: Sequence[BatchPool] = (),
+    ) -> Scheduler:
         """A scheduler with the state of `snapshot`; the journal's tail is applied to it next."""
-        return cls(plan, CampaignState.from_snapshot(plan, snapshot), patience=patience)
+        state = CampaignState.from_snapshot(plan, snapshot)
+        return cls(plan, state, patience=patience, pools=pools)
 
     def wants(self, job: int, ordinal: int) -> bool:
         """True if a result of that task would still be taken; else its payload need not be kept."""
@@ -122,6 +142,7 @@ class Scheduler:
 
     def _on_tick(self, event: Ticked) -> None:
         self._standing.on_tick(event.at)
+        self.allocating.on_tick(event.at)
         self._ending.check_ceilings()
         self._steering.look()
         self._desk.openings.look_everywhere()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stargen.messages import AttemptRef, TaskFault
-from stargen.records import AssignedRow, NodeJoined, NodeLost, TasksAssigned
+from stargen.records import AssignedRow, NodeJoined, NodeLost, NodeState, TasksAssigned
 from stargen.scheduling import fragmenter
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import (
@@ -51,7 +51,7 @@ class Standing:
         )
         node = self.state.nodes[event.node]
         self.state.nodes.link(event.node, up=True, at=event.at)
-        node.ends_at = event.ends_at
+        node.begun_at, node.ends_at = event.at, event.ends_at
         node.allocation = event.allocation or event.pool
         keep, cancel = self._sort_attempts(event.running)
         orphans = [ref for ref in keep if self._is_broken_gang(node, ref)]
@@ -118,8 +118,20 @@ class Standing:
         if node is None:
             return
         self.state.nodes.link(event.node, up=False, at=event.at)
-        if event.final and node.state not in (LOST, LEFT):
+        if node.state in (LOST, LEFT):
+            return
+        allocation = self.state.allocations.of_node(event.node)
+        if allocation is not None and (event.left or not allocation.is_open):
+            self.depart(node, event.reason)
+        elif event.final:
             self._lose(node, event.reason)
+
+    def depart(self, node: Node, reason: str) -> None:
+        """The node's allocation is over, or its agent said goodbye; what it has is not coming."""
+        if node.distributor.idle and node.gang is None:
+            self.desk.commit(NodeState(self.desk.at, node.name, LEFT, reason))
+        else:
+            self._lose(node, reason)
 
     def _lose(self, node: Node, reason: str) -> None:
         """Give the node up; what has brought down too many nodes is set aside."""

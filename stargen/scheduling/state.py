@@ -13,6 +13,8 @@ from stargen.codec import pack, unpack
 from stargen.errors import JournalVersion
 from stargen.model import Location, Resources, Shape
 from stargen.records import (
+    AllocationPlanned,
+    AllocationStands,
     CampaignEnded,
     CandidateQuarantined,
     EpochStarted,
@@ -35,6 +37,7 @@ from stargen.records import (
     TasksFinished,
     TasksReturned,
 )
+from stargen.scheduling.allocations import Allocations
 from stargen.scheduling.jobs import JobState, Quarantine, Task
 from stargen.scheduling.lifecycle import follow
 from stargen.scheduling.nodelist import LOST, Nodelist, resources_from
@@ -53,6 +56,7 @@ class CampaignState:
         for job in plan.jobs:
             self.jobs.append(JobState(job, [self.jobs[i].out for i in job.inputs]))
         self.nodes = Nodelist()
+        self.allocations = Allocations()
         self.epoch = 0
         self.last_n = 0
         self.late = 0
@@ -82,6 +86,8 @@ class CampaignState:
             QuarantineReopened: self._quarantine_reopened,
             LateResults: self._late_results,
             CampaignEnded: self._campaign_ended,
+            AllocationPlanned: lambda r: self.allocations.plan(r),
+            AllocationStands: lambda r: self.allocations.stand(r),
         }
 
     def apply(self, record: Record) -> None:
@@ -110,6 +116,7 @@ class CampaignState:
     def _node_joined(self, r: NodeJoined) -> None:
         resources = resources_from(r.resources)
         self.nodes.join(r.node, r.pool, r.agent_id, r.incarnation, resources, r.at)
+        self.allocations.join(r.node, r.at)
         self.freed.append(r.node)
 
     def _node_lost(self, record: NodeLost) -> None:
@@ -396,18 +403,21 @@ class CampaignState:
                 self.nodes.state(),
                 [job.state() for job in self.jobs],
                 self.ended and [self.ended.at, self.ended.state, self.ended.reason],
+                self.allocations.form(),
             ]
         )
 
     @classmethod
     def from_snapshot(cls, plan: Plan, data: bytes) -> CampaignState:
         """The inverse of `snapshot`, under the same plan or one with jobs added at the end."""
-        version, epoch, last_n, late, nodes, jobs, ended = unpack(data)
+        version, epoch, last_n, late, nodes, jobs, ended, *allocations = unpack(data)
         if version != SNAPSHOT_VERSION:
             raise JournalVersion(f"the snapshot has version {version}, not {SNAPSHOT_VERSION}")
         made = cls(plan)
         made.epoch, made.last_n, made.late = epoch, last_n, late
         made.nodes = Nodelist.from_state(nodes)
+        if allocations:
+            made.allocations = Allocations.from_form(allocations[0])
         for job, state in zip(made.jobs, jobs, strict=False):
             job.load(state)
         made.ended = CampaignEnded(*ended) if ended else None

@@ -27,12 +27,12 @@ class OpensshHost:
         self._options = options
         self._words = _command(name, options, keepalive_s)
 
-    async def run(self, command: str, timeout_s: float) -> Finished:
+    async def run(self, command: str, timeout_s: float, told: bytes = b"") -> Finished:
         try:
             process = await asyncio.create_subprocess_exec(
                 *self._words,
                 command,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 start_new_session=True,
@@ -41,7 +41,7 @@ class OpensshHost:
             raise NodeError(f"ssh cannot be started: {error}", node=self.name) from error
         try:
             async with asyncio.timeout(timeout_s):
-                stdout, stderr = await process.communicate()
+                stdout, stderr = await process.communicate(told)
         except TimeoutError as error:
             process.kill()
             await process.wait()

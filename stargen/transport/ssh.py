@@ -38,8 +38,8 @@ class Finished:
 class RemoteHost(Protocol):
     """A machine on which commands run and sockets are reached."""
 
-    async def run(self, command: str, timeout_s: float) -> Finished:
-        """Run a command line of the user's shell there, to its end.
+    async def run(self, command: str, timeout_s: float, told: bytes = b"") -> Finished:
+        """Run a command line of the user's shell there, to its end; `told` is its standard input.
 
         Raises
         ------
@@ -84,18 +84,18 @@ class SshHost:
         self._connecting = asyncio.Lock()
         self._forwards = options.forward
 
-    async def run(self, command: str, timeout_s: float) -> Finished:
+    async def run(self, command: str, timeout_s: float, told: bytes = b"") -> Finished:
         connection = await self._connected()
         try:
             async with asyncio.timeout(timeout_s):
-                done = await connection.run(command, stdin=asyncssh.DEVNULL, errors="replace")
+                done = await connection.run(command, input=told, encoding=None)
         except TimeoutError as error:
             raise NodeError(
                 f"no answer in {timeout_s:g} s to: {command}", node=self.name
             ) from error
         except (OSError, asyncssh.Error) as error:
             await self._forget(connection)
-            raise LinkLost(_words(error), node=self.name) from error
+            raise LinkLost(words_of(error), node=self.name) from error
         if done.exit_status is None or done.exit_status < 0:
             await self._forget(connection)
             raise LinkLost("the connection was lost", node=self.name)
@@ -121,13 +121,13 @@ class SshHost:
             await self.carry(stream, socket, bridge)
         except (OSError, asyncssh.Error) as error:
             await self._forget(connection)
-            raise LinkLost(_words(error), node=self.name) from error
+            raise LinkLost(words_of(error), node=self.name) from error
 
     @staticmethod
     async def _forward(
         connection: asyncssh.SSHClientConnection, stream: Stream, socket: str
     ) -> None:
-        await connection.create_unix_connection(lambda: _SocketStream(stream), socket)
+        await connection.create_unix_connection(lambda: SocketStream(stream), socket)
 
     async def renew(self) -> None:
         """Use a new connection from here on: the old one may be dead without knowing it."""
@@ -189,20 +189,20 @@ def why_no_login(error: Exception, host: str) -> str:
     match error:
         case asyncssh.HostKeyNotVerifiable():
             return (
-                f"its host key is not known here ({_words(error)}); `stargen nodes trust {host}`"
+                f"its host key is not known here ({words_of(error)}); `stargen nodes trust {host}`"
                 " shows it and stores it"
             )
         case asyncssh.PermissionDenied():
             return (
-                f"it refuses the login: {_words(error)}; try `ssh {host}`, and see `user` and"
+                f"it refuses the login: {words_of(error)}; try `ssh {host}`, and see `user` and"
                 " `identity` of the pool's ssh table"
             )
         case asyncssh.ConfigParseError():
-            return f"ssh_config cannot be read: {_words(error)}"
+            return f"ssh_config cannot be read: {words_of(error)}"
         case OSError():
-            return f"it cannot be reached: {error.strerror or _words(error)}"
+            return f"it cannot be reached: {error.strerror or words_of(error)}"
         case _:
-            return f"it cannot be reached: {_words(error)}"
+            return f"it cannot be reached: {words_of(error)}"
 
 
 class _Carrier:
@@ -227,7 +227,7 @@ class _Carrier:
         self._stream.connection_lost(exc)
 
 
-class _SocketStream(_Carrier, asyncssh.SSHUNIXSession[bytes]):
+class SocketStream(_Carrier, asyncssh.SSHUNIXSession[bytes]):
     def data_received(self, data: bytes, datatype: int | None) -> None:
         self._stream.data_received(data)
 
@@ -248,7 +248,7 @@ class _BridgeStream(_Carrier, asyncssh.SSHClientSession[bytes]):
         super().connection_lost(exc or (ConnectionError(said) if said else None))
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     return str(getattr(error, "reason", "") or error) or type(error).__name__
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from stargen.config import (
+    Batch,
     Limits,
     Master,
     Pool,
@@ -34,13 +35,20 @@ def test_later_files_override_earlier_ones_key_by_key():
     settings = settings_from(
         [
             document(
-                '[pool.cpu]\nlauncher = "slurm"\nhosts = ["a"]\noptions = { account = "x", n = 1 }'
+                '[pool.cpu]\nlauncher = "slurm"\nhosts = ["a"]\n'
+                'batch = { account = "x", nodes = 1 }'
             ),
-            document('[pool.cpu]\noptions = { account = "y" }\nhosts = ["b"]\n[pool.gpu]'),
+            document(
+                '[pool.cpu]\nbatch = { account = "y" }\nhosts = ["b"]\n'
+                "limits = { cores = 2, memory_gib = 4 }\n[pool.gpu]"
+            ),
         ]
     )
     assert settings.pool["cpu"] == Pool(
-        launcher="slurm", hosts=("b",), options={"account": "y", "n": 1}
+        launcher="slurm",
+        hosts=("b",),
+        batch=Batch(account="y", nodes=1),
+        limits=Limits(cores=2, memory_gib=4),
     )
     assert list(settings.pool) == ["cpu", "gpu"]
 
@@ -132,3 +140,27 @@ def test_the_reference_explains_every_key_and_default():
     for f in fields(Master):
         assert float(told[f.name]) == f.default
     assert told["io"] == str(Limits().io)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("walltime = ['an hour']", 'write it as "HH:MM:SS"'),
+        ("walltime = ['00:01:00']", "no longer than margin_s"),
+        ("walltime = []", "no longer than margin_s"),
+        ("nodes = 4\nmax_nodes = 2", "allocations of 4 nodes, and max_nodes is 2"),
+    ],
+)
+def test_what_is_asked_of_a_batch_system_makes_sense(text, problem):
+    with pytest.raises(ConfigError, match=problem):
+        settings_from([document(f"[pool.cpu.batch]\n{text}")])
+
+
+def test_a_batch_pool_says_what_a_node_has():
+    with pytest.raises(ConfigError, match="do not say what one of its nodes has"):
+        settings_from([document("[pool.cpu]\nlauncher = 'pbs'")])
+
+
+def test_walltimes_form_a_ladder():
+    batch = Batch(walltime=("1-02:00:00", "00:30:00"))
+    assert batch.ladder_s == (1800, 93_600)

@@ -11,7 +11,7 @@ from stargen.errors import RemoteProtocolError
 REF = m.AttemptRef(1, 2, 3, 4)
 SAMPLES = [
     m.Attach("c", 3, "host:1", 60.0, True),
-    m.Inventory("c", "a", 2, "boot", "host", 9, [1, 0.0], [REF], [REF, REF]),
+    m.Inventory("c", "a", 2, "boot", "host", 9, [1, 0.0], [REF], [REF, REF], 60.0),
     m.Settle([REF], [], [REF]),
     m.DefineJob(0, "j", "map", [m.StepDef("echo.map", {"n": 1})], 7, {}, commands={"v": "x"}),
     m.RunTasks(0, [1], 5, [m.TaskOrder(1, 2, 3, 4, [b"e"], [])], epoch=3, slot=1),
@@ -71,6 +71,11 @@ def test_old_forms_1_0_are_read_with_defaults():
         message = m.decode(pack(form))
         assert type(message) is cls
         assert getattr(message, name) == value
+
+
+def test_agents_of_1_0_do_not_say_when_they_must_go():
+    form = [2, "c", "a", 2, "boot", "host", 9, [1, 0.0], [], []]
+    assert m.decode(pack(form)).left_s is None
 
 
 def test_tasks_of_1_0_have_no_hosts_for_themselves():

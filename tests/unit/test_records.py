@@ -33,6 +33,8 @@ SAMPLES = [
     r.LateResults(1.0, "n", 3),
     r.CampaignEnded(1.0, "done", "why"),
     r.Alerted(1.0, "text"),
+    r.AllocationPlanned(1.0, "p-1", "p", 2, 3600.0),
+    r.AllocationStands(1.0, "p-1", "queued", "Priority", "17"),
 ]
 
 
