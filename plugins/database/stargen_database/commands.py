@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tomllib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -102,6 +102,8 @@ def show(
         for step in candidate.provenance:
             seed = f" seed {step.seed}" if step.seed is not None else ""
             typer.echo(f"{step.job}: {step.calculator} {step.version} {step.params_hash}{seed}")
+            for correction in step.note.get("corrections", ()):
+                typer.echo(f"    corrected {_correction(correction)}")
 
 
 @app.command()
@@ -125,6 +127,24 @@ def plot(
     path = output or Path(f"{exports.file_stem(found)}-{kind}.png")
     plots.save(plots.draw(kind, found, candidate, window), path)
     typer.echo(f"{kind} of {found.id} ({found.formula}) in {path}")
+
+
+@app.command()
+def unpack(
+    candidate_id: CandidateId,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="FOLDER", help="Where to; named by the ID if left out.")
+    ] = None,
+    database: Database = None,
+    campaign: Campaign = None,
+) -> None:
+    """Write all that is kept of a material into a folder: structure, numbers, arrays, files."""
+    from stargen_database import exports, unpacking
+
+    pair = _one(candidate_id, database, campaign)[0]
+    target = folder or Path(exports.file_stem(pair[0]))
+    for name in unpacking.unpack(pair, target):
+        typer.echo(target / name)
 
 
 @app.command()
@@ -306,6 +326,15 @@ def _cell(value: Scalar) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
+def _correction(told: Mapping[str, Any]) -> str:
+    """A fault and what was changed for it, from what to what."""
+    changes = (
+        f"{name} {'unset' if old is None else old} -> {'unset' if new is None else new}"
+        for name, (old, new) in told["changes"].items()
+    )
+    return f"{told['fault']}: {', '.join(changes) or 'tried again'}"
+
+
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
@@ -325,6 +354,7 @@ def _whole(found: Found, candidate: Any) -> dict[str, Any]:
                 "version": step.version,
                 "params_hash": step.params_hash,
                 "seed": step.seed,
+                "note": dict(step.note),
             }
             for step in candidate.provenance
         ],

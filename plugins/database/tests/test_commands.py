@@ -1,7 +1,11 @@
+import io
 import json
 import subprocess
 import sys
+import tarfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from stargen_database.commands import app
 from stargen_database.sink import DatabaseSink
@@ -75,6 +79,48 @@ def test_show_tells_all_of_one(database):
     assert one["provenance"][0]["calculator"] == "make.it"
     with pytest.raises(UserError, match="no material make/9"):
         run("show", "make/9", "-d", database)
+
+
+def stored(item, folder):
+    """The URL of a database with one material."""
+    url = f"sqlite:///{folder}/one.db"
+    sink = DatabaseSink(url, "test", {"make": []}, "run")
+    sink.write([item], 1)
+    sink.close()
+    return url
+
+
+def test_unpack_writes_all_that_is_kept(make, arrived, tmp_path):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        text = b"LOOP+"
+        told = tarfile.TarInfo("../OUTCAR")
+        told.size = len(text)
+        tar.addfile(told, io.BytesIO(text))
+    step = {"incar": "ENCUT = 500", "forces": np.ones((2, 3)), "files": packed.getvalue()}
+    array = io.BytesIO()
+    np.savez(array, energies_ev=np.arange(3.0))
+    data = {"vasp.relax": step, "dos_npz": array.getvalue(), "stress_gpa": np.eye(3), "tags": [1]}
+    one = make("make/0").with_(data=data)
+    url = stored(arrived("make", one), tmp_path)
+
+    folder = tmp_path / "all"
+    written = run("unpack", "make/0", str(folder), "-d", url).split()
+    assert str(folder / "structure.cif") in written
+    assert (folder / "vasp.relax" / "files" / "OUTCAR").read_bytes() == b"LOOP+"
+    assert json.loads((folder / "vasp.relax.json").read_text())["incar"] == "ENCUT = 500"
+    assert json.loads((folder / "properties.json").read_text())["id"] == "make/0"
+    assert np.load(folder / "dos.npz")["energies_ev"][2] == 2.0
+    assert np.array_equal(np.load(folder / "stress_gpa.npy"), np.eye(3))
+
+
+def test_show_tells_what_was_corrected(make, arrived, tmp_path):
+    change = {"fault": "zbrent", "changes": {"EDIFF": [1e-6, 1e-7], "NELMIN": [None, 8]}}
+    one = make("make/0")
+    step = replace(one.provenance[-1], note={"corrections": [change]})
+    url = stored(arrived("make", replace(one, provenance=(step,))), tmp_path)
+    text = run("show", "make/0", "-d", url)
+    assert "corrected zbrent: EDIFF 1e-06 -> 1e-07, NELMIN unset -> 8" in text
 
 
 def test_stats_tells_the_funnel(database):
