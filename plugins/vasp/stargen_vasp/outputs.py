@@ -133,6 +133,12 @@ class Outputs:
         lines = [line for line in self.printed.splitlines() if line.strip()]
         return "\n".join(lines[-count:])
 
+    @cached_property
+    def last_words(self) -> str:
+        """Its last line, unless that tells only of its progress."""
+        line = self.last_lines(1).strip(" |\r")
+        return "" if _ELECTRONIC.match(line) or _IONIC.match(line) else line[:160]
+
 
 def tail(path: Path, limit: int) -> str:
     """The end of a text file; nothing if there is none."""

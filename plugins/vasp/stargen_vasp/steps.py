@@ -172,10 +172,9 @@ class Step(ABC):
             return finding
         if _signal_of(code) is signal.SIGKILL and run.killed_for_memory:
             return Finding("out of memory", "the node's kernel killed it for want of memory")
-        said = outputs.last_lines(1)
+        words = outputs.last_words
         return Finding(
-            "died",
-            f"VASP {_ending(code)}; {f'its last line: {said}' if said else 'it said nothing'}",
+            "died", f"VASP {_ending(code)} {f'and said: {words}' if words else 'without a word'}"
         )
 
     def correct(self, finding: Finding, folder: Path) -> Change:
@@ -191,7 +190,8 @@ class Step(ABC):
             raise CalculationFailed(problem, detail=detail)
         tries = run.mended(repair.fault)
         if tries >= repair.most:
-            raise CalculationFailed(f"{problem} (corrected {tries} times in vain)", detail=detail)
+            often = {1: "once", 2: "twice"}.get(tries, f"{tries} times")
+            raise CalculationFailed(f"{problem} (corrected {often} in vain)", detail=detail)
         if len(run.corrections) >= run.max_corrections:
             problem = f"{problem} (max_corrections = {run.max_corrections} are used up)"
             raise CalculationFailed(problem, detail=detail)
