@@ -92,8 +92,10 @@ def _step_row(step: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> li
 
 def _short(seconds: float) -> str:
     """In one unit, as a column of a table wants it."""
+    if 0 < seconds < 1:
+        return f"{1000 * seconds:.2g} ms" if seconds < 0.1 else f"{seconds:.2f} s"
     if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
 
 

@@ -17,7 +17,7 @@ MORE = [
 def test_where_the_time_went(stargen, here):
     lay(here / "campaigns" / "salts", [*RECORDS, *MORE])
     told = stargen("profile").out
-    assert re.search(r"pass +1 +30 s +1\.5 s +0\.5 s +1 s", told)
+    assert re.search(r"pass +1 +30 s +1.5 s +0.50 s +1.0 s", told)
     assert re.search(r"echo.map +30 s +100% +20% +70% +3% +7% +2\.0 MiB +4\.0 GiB", told)
     assert "echo.map takes most, 70% of it reading and writing" in told
 
