@@ -94,7 +94,8 @@ class Composition(nn.Module):
         )
         part = counts / batch.atoms[:, None]
         mean = part @ self.khot
-        return self.heads(self.layers(torch.cat([part, mean, (mean - mean.square() + 1e-4).sqrt()], 1)))
+        spread = (mean - mean.square() + 1e-4).sqrt()
+        return self.heads(self.layers(torch.cat([part, mean, spread], dim=1)))
 
 
 class Other(Learning):
