@@ -26,6 +26,7 @@ class Task:
     __slots__ = (
         "assigned_at",
         "epoch",
+        "failed_on",
         "hi",
         "lane",
         "lo",
@@ -52,6 +53,8 @@ class Task:
         self.assigned_at = 0.0
         self.memory_factor = 1.0
         self.tries: dict[str, int] | None = None
+        self.failed_on = ""
+        """The node on which its last attempt failed: another try is better made elsewhere."""
         self.pinned: Location | None = None
         """Where the candidate of a reopened quarantine lies; its lane has moved on."""
 
@@ -69,7 +72,7 @@ class Task:
         return [
             self.ordinal, self.lane, self.lo, self.hi, self.state, self.node, self.epoch, self.n,
             request, self.assigned_at, self.memory_factor, self.tries,
-            None if self.pinned is None else list(self.pinned),
+            None if self.pinned is None else list(self.pinned), self.failed_on,
         ]  # fmt: skip
 
     @classmethod
@@ -79,6 +82,7 @@ class Task:
         made.request = None if form[8] is None else resources_from(form[8])
         made.assigned_at, made.memory_factor, made.tries = form[9:12]
         made.pinned = None if form[12] is None else Location(*form[12])
+        made.failed_on = form[13] if len(form) > 13 else ""
         return made
 
 

@@ -149,10 +149,19 @@ class Placer:
             return gang is not None
         number = task.lane if len(job.requests) > 1 else 0
         nodes = self._able_nodes(job, -1 - number, variants, len(self.state.nodes))
+        if task.failed_on and self._others_could(job, variants, task.failed_on):
+            nodes = [node for node in nodes if node.name != task.failed_on]
         for share in placement.shares(job, variants, 1, nodes):
             self._send(job, share.node, [self._row_again(task, share.variant)])
             return True
         return False
+
+    def _others_could(self, job: JobState, request: Request, name: str) -> bool:
+        """Whether a node that is not called so could take such a task, now or when it has room."""
+        return any(
+            node.name != name and placement.refusal(node, job, request, self.desk.at) is None
+            for node in self.state.nodes
+        )
 
     def _row_again(self, task: Task, variant: int) -> AssignedRow:
         n, epoch = self.state.last_n + 1, self.state.epoch

@@ -260,11 +260,12 @@ class CampaignState:
             del job.tasks[task.ordinal]
             for lo, hi in ((task.lo, record.middle), (record.middle, task.hi)):
                 half = self._new_task(job, job.next_ordinal, task.lane, lo, hi)
-                half.memory_factor = task.memory_factor
+                half.memory_factor, half.failed_on = task.memory_factor, record.node
                 job.retry.append(half.ordinal)
             return
         task.count_try(record.failure)
         task.memory_factor *= record.memory_factor
+        task.failed_on = record.node
         if task.state == "assigned":
             self._to_queue(job, task, "retried")
             task.epoch = task.n = 0  # judged: it is not judged again if told twice
