@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from stargen.devices import gpus_here
 from stargen.model import Resources
 
 _GIB = 2**30
@@ -20,14 +21,14 @@ def this_machine(scratch: Path | None = None, environ: dict[str, str] | None = N
     Parameters
     ----------
     scratch : folder on the disk whose free space counts; the one for temporary files by default
-    environ : environment to look at for CUDA_VISIBLE_DEVICES; the process's own by default
+    environ : environment to look at for hidden GPUs; the process's own by default
     """
     env = environ if environ is not None else dict(os.environ)
     free = shutil.disk_usage(scratch or tempfile.gettempdir()).free
     return Resources(
         cores=len(os.sched_getaffinity(0)),
         memory_gib=_memory_gib(),
-        gpus=float(_gpus(env)),
+        gpus=float(len(gpus_here(env))),
         scratch_gib=float(free // _GIB),
     )
 
@@ -41,14 +42,3 @@ def _memory_gib() -> float:
         if text.isdigit():
             total = min(total, int(text))
     return total * 10 // _GIB / 10
-
-
-def _gpus(environ: dict[str, str]) -> int:
-    """NVIDIA devices, fewer if the environment hides some."""
-    present = sum(path.name[6:].isdigit() for path in Path("/dev").glob("nvidia*"))
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return present
-    return min(
-        present, len([index for index in visible.split(",") if index.strip() not in ("", "-1")])
-    )

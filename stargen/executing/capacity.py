@@ -150,12 +150,17 @@ class Capacity:
             assert self._gpus[index] == _MILLI - shares
 
     def _choose_cores(self, count: int, prefer: Sequence[int]) -> tuple[int, ...]:
-        """Cores of one NUMA node if one has enough, the fullest such node first."""
-        free = [core for lane in self._cores for core in lane]
-        if len(prefer) == count and set(prefer) <= set(free):
+        """Cores of as few NUMA nodes as can be; of those that would do, the fullest."""
+        if len(prefer) == count and set(prefer) <= {c for lane in self._cores for c in lane}:
             return tuple(prefer)
-        lanes = sorted((lane for lane in self._cores if len(lane) >= count), key=len)
-        return tuple((lanes[0] if lanes else free)[:count])
+        chosen: list[int] = []
+        lanes = sorted(self._cores, key=len)
+        while len(chosen) < count:
+            missing = count - len(chosen)
+            lane = next((lane for lane in lanes if len(lane) >= missing), lanes[-1])
+            lanes.remove(lane)
+            chosen += lane[:missing]
+        return tuple(chosen)
 
     def _choose_gpus(
         self, gpus: float, freed: Grant | None = None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
+from stargen.devices import first_gpus
 from stargen.executing.capacity import Topology
 from stargen.machine import this_machine
 from stargen.model import Resources
@@ -114,7 +115,7 @@ def topology(resources: Resources) -> Topology:
     known = {core for lane in lanes for core in lane}
     lanes.append(tuple(core for core in numbers if core not in known))
     gpus = -int(-resources.gpus // 1)
-    return Topology(tuple(lane for lane in lanes if lane), _visible_gpus(gpus), pinned)
+    return Topology(tuple(lane for lane in lanes if lane), first_gpus(gpus), pinned)
 
 
 def _numa_nodes() -> list[set[int]]:
@@ -130,13 +131,6 @@ def _members(text: str) -> set[int]:
         if first:
             members.update(range(int(first), int(last or first) + 1))
     return members
-
-
-def _visible_gpus(count: int) -> tuple[int, ...]:
-    """The first GPUs that this process may see, by the numbers that CUDA_VISIBLE_DEVICES uses."""
-    visible = [v.strip() for v in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    numbers = [int(v) for v in visible if v.isdigit()]
-    return tuple(numbers[:count]) if len(numbers) >= count else tuple(range(count))
 
 
 def _resources(options: argparse.Namespace) -> Resources:

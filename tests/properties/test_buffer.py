@@ -19,7 +19,7 @@ requests = st.builds(
     memory_gib=st.sampled_from([0, 0.1, 1, 3, 8]),
     io=st.integers(0, 2),
     custom=st.sampled_from([(), (("licence", 0.5),), (("licence", 1.0),)]),
-)
+).filter(lambda request: request.cores or request.gpus or request.io)
 
 
 class Node(RuleBasedStateMachine):

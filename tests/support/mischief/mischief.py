@@ -61,7 +61,8 @@ class Act:
     def run(self, candidates, context):
         params = context.params
         getattr(self, params.mode.replace("-", "_"), lambda *_: None)(params, context)
-        return [candidate.with_(worker=os.getpid()) for candidate in candidates]
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return [candidate.with_(worker=os.getpid(), gpus=gpus) for candidate in candidates]
 
     def sleep(self, params, context):
         time.sleep(params.seconds)
@@ -131,6 +132,18 @@ class Act:
         (context.folder / "file").touch()
         gpus = os.environ["CUDA_VISIBLE_DEVICES"]
         Path(params.note).write_text(f"{cores}|{threads}|{score}|{context.folder}|{gpus}")
+
+    def meet(self, params, context):
+        """Goes on once five tasks are in here at the same time."""
+        place = Path(params.note)
+        place.mkdir(exist_ok=True)
+        (place / str(os.getpid())).touch()
+        while len(list(place.iterdir())) < 5:
+            time.sleep(0.01)
+
+    def gulp(self, params, context):
+        """Much memory, faster than anybody can watch."""
+        self.swallowed = bytearray(2**30)
 
     def fill(self, params, context):
         """Files that grow for as long as they may."""

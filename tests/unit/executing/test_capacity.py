@@ -25,6 +25,13 @@ def test_cores_spill_over_when_no_numa_node_has_enough():
     assert not node().fits(Resources(cores=9))
 
 
+def test_what_spills_over_touches_as_few_numa_nodes_as_can_be():
+    lanes = ((0, 1), (2, 3, 4, 5), (6, 7, 8), (9, 10, 11, 12))
+    capacity = Capacity(Resources(cores=13), Topology(lanes))
+    assert capacity.take(Resources(cores=6)).cores == (9, 10, 11, 12, 0, 1)
+    assert capacity.take(Resources(cores=6)).cores == (2, 3, 4, 5, 6, 7)
+
+
 def test_preferred_cores_are_given_if_free():
     capacity = node()
     assert capacity.take(Resources(cores=2), prefer=(2, 6)).cores == (2, 6)
