@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from stargen.errors import StargenError
+from stargen.executing.cgroups import MemoryGroups
 from stargen.executing.identity import AgentIdentity, assume_identity, lock_folder
 from stargen.executing.lease import Lease, Standing
 from stargen.executing.node import Node
@@ -63,6 +64,7 @@ class Agent:
             identity.agent_id, options.campaign_folder / "scratch", options.scratch
         )
         self._lease = Lease(options.lease_s, 2 * options.grace_s, time.monotonic())
+        self._groups: MemoryGroups | None = None
         self._leaving = asyncio.Event()
         self._reason = ""
 
@@ -76,6 +78,7 @@ class Agent:
     async def run(self) -> None:
         """Live until `shutdown`, SIGTERM or the end of the lease."""
         await asyncio.to_thread(self._clear_the_past)
+        self._groups = MemoryGroups.made_for(f"stargen-{self._identity.agent_id}")
         listener = bind_unix(self._options.socket)
         try:
             async with asyncio.TaskGroup() as group:
@@ -88,7 +91,9 @@ class Agent:
 
     async def _live(self, group: asyncio.TaskGroup, listener: socket.socket) -> None:
         options, identity = self._options, self._identity
-        node = Node(group, options, identity.mark, self._results, self._scratch)
+        node = Node(
+            group, options, identity.mark, self._results, self._scratch, memory=self._groups
+        )
         reception = Reception(
             group,
             identity,
@@ -169,6 +174,8 @@ class Agent:
         if left:
             log.error("cannot end processes %s", left)
         self._scratch.clear()
+        if self._groups is not None:
+            self._groups.remove()
         if len(self._spool):
             self._spool.sync()
         self._spool.close()

@@ -14,6 +14,7 @@ from pathlib import Path
 from stargen.errors import RemoteProtocolError, WorkerDied
 from stargen.executing.buffer import TaskBuffer
 from stargen.executing.capacity import Capacity
+from stargen.executing.cgroups import MemoryGroups
 from stargen.executing.checkpoints import Checkpoints
 from stargen.executing.dispatcher import Dispatcher, Flight
 from stargen.executing.faults import fault_of
@@ -56,6 +57,7 @@ class Node:
     mark : what the environment of everything that it starts bears
     results : where outcomes go
     scratch : where task folders lie
+    memory : control groups that hold workers and programs to their memory, where there can be any
     """
 
     def __init__(
@@ -65,6 +67,8 @@ class Node:
         mark: str,
         results: Results,
         scratch: ScratchSpace,
+        *,
+        memory: MemoryGroups | None = None,
     ) -> None:
         self.closed: str | None = None
         """Why no more work is accepted; None if it is."""
@@ -75,7 +79,9 @@ class Node:
         self._scratch = scratch
         self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints", group)
         self._monitor = Monitor(options.state)
-        self._samples: deque[Sample] = deque([Sample()], maxlen=3)
+        self._samples: deque[Sample] = deque(
+            [Sample(out_of_memory_kills=out_of_memory_kills())], maxlen=3
+        )
         self._interest = Interest()
         self._buffer = TaskBuffer(Capacity(options.resources, devices))
         self._pool = WorkerPool(
@@ -86,6 +92,7 @@ class Node:
             most_idle=_IDLE_WORKERS_PER_CORE * max(1, options.resources.cores),
             idle_s=options.idle_s,
             grace_s=options.grace_s,
+            memory=memory,
             on_messages=self._worker_says,
             on_end=self._worker_ended,
         )

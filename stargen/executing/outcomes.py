@@ -199,5 +199,8 @@ class Outcomes:
         return under_way
 
     def _cause_of_death(self, worker: Worker, code: int | None) -> TaskError:
-        memory = code == -signal.SIGKILL and self._memory_ran_out()
+        memory = False
+        if code == -signal.SIGKILL:
+            known = worker.ran_out_of_memory
+            memory = self._memory_ran_out() if known is None else known
         return died(code, memory=memory, detail=tail(worker.log))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from stargen.executing.capacity import Grant
+from stargen.executing.cgroups import MemoryGroups
 from stargen.executing.worker import Worker, WorkerKind
 from stargen.messages import DefineJob
 
@@ -29,6 +30,7 @@ class WorkerPool:
     most_idle : more idle workers than this are let go
     idle_s : so are those that were idle for so long
     grace_s : for hosts of programs
+    memory : where workers are held to their memory by the kernel; None if nowhere
     on_messages, on_end : as `Worker` has them
     """
 
@@ -42,6 +44,7 @@ class WorkerPool:
         most_idle: int,
         idle_s: float,
         grace_s: float,
+        memory: MemoryGroups | None,
         on_messages: Callable[[Worker, list[bytes]], None],
         on_end: Callable[[Worker, int | None], None],
     ) -> None:
@@ -52,6 +55,7 @@ class WorkerPool:
         self._most_idle = most_idle
         self._idle_s = idle_s
         self._grace_s = grace_s
+        self._memory = memory
         self._on_messages = on_messages
         self._on_end = on_end
         self._spawned = 0
@@ -149,6 +153,7 @@ class WorkerPool:
             folder=self._folder,
             environ=self._environ,
             pinned=self._pinned,
+            memory=self._memory,
             on_messages=self._on_messages,
             on_end=self._on_end,
         )

@@ -18,9 +18,11 @@ from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 
+from stargen.devices import gpus_here
 from stargen.errors import LinkLost
 from stargen.executing.attempt import Attempt, Stopped
 from stargen.executing.board import Board, Phase
+from stargen.executing.cgroups import MemoryGroup, MemoryGroups
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
@@ -57,12 +59,16 @@ class ProgramHost:
     Parameters
     ----------
     grace_s : how long a program may take over each way of being stopped
+    groups : folder for control groups that hold programs to their memory; None if there are none
     """
 
-    def __init__(self, link: BlockingLink, board: Board, grace_s: float) -> None:
+    def __init__(
+        self, link: BlockingLink, board: Board, grace_s: float, groups: Path | None = None
+    ) -> None:
         self._link = link
         self.board = board
         self.grace_s = grace_s
+        self.groups = MemoryGroups(groups) if groups is not None else None
         self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.outbox = Outbox(link.send_all, _HOLD_S)
         self.job: DefineJob | None = None
@@ -143,6 +149,7 @@ class Slot:
         self._resources = Resources()
         self._place = Path()
         self._plain = Workplace(Path(), None, (Path(), Path()))
+        self._group: MemoryGroup | None = None
         threading.Thread(target=self._work, daemon=True).start()
 
     # --- for the host's other threads -------------------------------------------------------------
@@ -278,6 +285,7 @@ class Slot:
                 _names_for(job.commands, attempt.hosts),
                 self._host.grace_s,
                 self._host.nothing,
+                self._group,
             ),
             plain=self._plain,
             run=self._supervise,
@@ -293,8 +301,13 @@ class Slot:
         self._place = Path(granted.folder)
         output = self._place / f"slot-{os.getpid()}-{self._number}.out"
         self._plain = Workplace(self._place / "none", None, (output, output))
+        self._group = None
+        if self._host.groups is not None and self._resources.memory_gib:
+            self._group = self._host.groups.group(f"slot-{os.getpid()}-{self._number}")
+            if self._group is not None:
+                self._group.hold_to(self._resources.memory_gib)
         limits = thread_limits(self._resources.cores)
-        limits["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, granted.gpus))
+        limits |= gpus_here(os.environ).shown(granted.gpus)
         self._environ = {**os.environb, **{k.encode(): v.encode() for k, v in limits.items()}}
 
     def _supervise(self, start: Callable[[], Supervised]) -> tuple[Supervised, int]:

@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--link", type=int, required=True, help="descriptor of the socket")
     parser.add_argument("--board", type=int, required=True, help="descriptor of the board")
     parser.add_argument("--programs", action="store_true", help="be a host of external programs")
+    parser.add_argument("--memory-groups", type=Path, help="folder for groups of programs")
     parser.add_argument("--grace-s", type=float, default=5.0, help="between two ways of stopping")
     options = parser.parse_args(arguments)
     for fd in (options.link, options.board):
@@ -49,7 +50,8 @@ def main(arguments: list[str] | None = None) -> None:
         if options.programs:
             from stargen.executing.program import ProgramHost
 
-            ProgramHost(link, Board(options.board), options.grace_s).serve()
+            board, groups = Board(options.board), options.memory_groups
+            ProgramHost(link, board, options.grace_s, groups).serve()
         else:
             from stargen.executing.calculating import CalculatorRunner
 

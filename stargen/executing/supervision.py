@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from stargen.calculators.contract import Command, Finding, Program, Progress
-from stargen.errors import CalculationFailed, UserTaskError
+from stargen.errors import CalculationFailed, OutOfMemory, UserTaskError
+from stargen.executing.cgroups import MemoryGroup
 from stargen.executing.costs import Usage, read_and_written
 from stargen.executing.faults import ending, tail
 from stargen.processes import AGENT_MARK, ATTEMPT_MARK, end_attempt, end_session
@@ -46,6 +47,7 @@ class Surroundings(NamedTuple):
     names : the site's names for programs
     grace_s : how long each way of stopping may take before the next, harder one
     nothing : a descriptor of /dev/null
+    group : the control group that holds them to their memory, if there is one
     """
 
     environ: Mapping[bytes, bytes]
@@ -53,6 +55,7 @@ class Surroundings(NamedTuple):
     names: Mapping[str, str]
     grace_s: float
     nothing: int
+    group: MemoryGroup | None = None
 
 
 class Supervised:
@@ -91,7 +94,10 @@ class Supervised:
         self._stops: list[signal.Signals] = []
         self._next_stop_at = 0.0
         self._looks = self._blocked = 0
+        self._killed = around.group.kills() if around.group is not None else 0
         self._process = self._start()
+        if around.group is not None:
+            around.group.add(self._process.pid)
         self.began = time.monotonic()
         self._watched_at = self.began
 
@@ -140,7 +146,10 @@ class Supervised:
         Raises
         ------
         CalculationFailed : with the end of what it printed
+        OutOfMemory : the kernel ended it, or a part of it, at the limit of its group
         """
+        if code and self._around.group is not None and self._around.group.kills() > self._killed:
+            raise OutOfMemory("the kernel ended it at its limit", detail=self.last_lines())
         if code not in self._command.ok_codes:
             raise CalculationFailed(
                 f"{self._command.argv[0]} {ending(code)}", detail=self.last_lines()

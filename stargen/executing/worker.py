@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from stargen.devices import gpus_here
 from stargen.errors import NodeError, ProtocolError
 from stargen.executing.board import Board
 from stargen.executing.capacity import Grant
+from stargen.executing.cgroups import MemoryGroups
 from stargen.executing.threads import thread_limits
 from stargen.messages import Checkpointed, DefineJob, Granted, Message, RunTasks, Shutdown, encode
 from stargen.processes import end_session
@@ -52,6 +54,10 @@ class WorkerKind:
     gpus: tuple[int, ...] = ()
     grace_s: float = 0.0
 
+    @property
+    def is_host(self) -> bool:
+        return self.programs is not None
+
 
 class Worker:
     """One process and its link.
@@ -60,6 +66,7 @@ class Worker:
     ----------
     number : tells it apart in logs
     kind : what it is for
+    memory : where it is held to its memory; a host's programs are, and not it
     on_messages : gets what it says, in encoded form
     on_end : told once, when the process and all that it started are gone; its return code
     """
@@ -72,6 +79,7 @@ class Worker:
         folder: Path,
         environ: Mapping[str, str],
         pinned: bool,
+        memory: MemoryGroups | None,
         on_messages: Callable[[Worker, list[bytes]], None],
         on_end: Callable[[Worker, int | None], None],
     ) -> None:
@@ -84,6 +92,8 @@ class Worker:
         self.idle_since: float | None = None
         self.rss_gib = 0.0
         self.was_useful = False
+        self.ran_out_of_memory: bool | None = None
+        """Whether the kernel has ended it, or a child of it, for its memory; None if unknown."""
         self._pinned = pinned
         self._granted: dict[int, Granted] = {}
         self._on_messages = on_messages
@@ -95,7 +105,10 @@ class Worker:
         ours.setblocking(False)
         self._socket = ours
         self._scope: asyncio.Timeout | None = None
-        self._spawn(theirs, folder, environ)
+        self._spawn(theirs, folder, environ, memory)
+        self._group = memory.group(f"worker-{self.pid}") if memory and not kind.is_host else None
+        if self._group is not None:
+            self._group.add(self.pid)
 
     @property
     def pid(self) -> int:
@@ -106,11 +119,19 @@ class Worker:
 
     # --- its life ---------------------------------------------------------------------------------
 
-    def _spawn(self, theirs: socket.socket, folder: Path, environ: Mapping[str, str]) -> None:
+    def _spawn(
+        self,
+        theirs: socket.socket,
+        folder: Path,
+        environ: Mapping[str, str],
+        memory: MemoryGroups | None,
+    ) -> None:
         command = [sys.executable, "-P", "-m", "stargen.executing.runner"]
         command += ["--link", str(theirs.fileno()), "--board", str(self.board.fd)]
         if self.kind.programs is not None:
             command += ["--programs", "--grace-s", str(self.kind.grace_s)]
+            if memory is not None:
+                command += ["--memory-groups", str(memory.folder)]
         with theirs, self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -164,6 +185,9 @@ class Worker:
         code = self._process.poll()
         await asyncio.to_thread(end_session, self.pid, grace_s=0.0)
         self._process.wait()
+        if self._group is not None:
+            self.ran_out_of_memory = self._group.kills() > 0
+            await asyncio.to_thread(self._group.remove)
         self._on_end(self, code)
         self.board.close()
         self.log.unlink(missing_ok=True)
@@ -234,6 +258,8 @@ class Worker:
         if self._pinned and self.kind.programs is None and grant.cores != self.cores:
             self.cores = grant.cores
             self._pin(grant.cores)
+        if self._group is not None:
+            self._group.hold_to(grant.resources.memory_gib)
 
     def run(self, run: RunTasks, kept: Sequence[Checkpointed]) -> None:
         """Tasks for one slot, and the checkpoints that earlier attempts at them left."""
@@ -257,5 +283,5 @@ def _environment(kind: WorkerKind, environ: Mapping[str, str]) -> dict[str, str]
     env = dict(environ)
     if kind.programs is None:
         env |= thread_limits(kind.cores)
-        env["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, kind.gpus))
+        env |= gpus_here(environ).shown(kind.gpus)
     return env
