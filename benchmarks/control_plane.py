@@ -13,6 +13,7 @@ turns with it (skeleton.py), to tell a slow machine from a slow master.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from common import median, read_jobs, save, scratch, show_where, table, verdict
 from simulated import campaign, run_simulated, verify_simulated
@@ -21,8 +22,7 @@ from skeleton import skeleton
 SHAPES = ("source", "map")
 SIZES = (10_000, 100_000, 1_000_000)
 AGENTS = (1, 16, 200, 2000)
-MIDDLE = 200_000
-"""Tasks of the runs that differ in their agents, and of the skeleton."""
+SKELETON_TASKS = 200_000
 
 
 def measure(shape: str, tasks: int, agents: int) -> dict:
@@ -50,8 +50,14 @@ def measure(shape: str, tasks: int, agents: int) -> dict:
 def plan(options: argparse.Namespace) -> list[tuple[str, int, int]]:
     """Which runs to do: sizes with the first number of agents, then the other numbers."""
     runs = [(shape, tasks, options.agents[0]) for shape in SHAPES for tasks in options.tasks]
-    few = min(MIDDLE, max(options.tasks))
-    return runs + [(shape, few, n) for shape in SHAPES for n in options.agents[1:]]
+    middle = middle_of(options.tasks)
+    return runs + [(shape, middle, n) for shape in SHAPES for n in options.agents[1:]]
+
+
+def middle_of(sizes: Iterable[int]) -> int:
+    """The size in which runs with different numbers of agents are compared."""
+    ordered = sorted(set(sizes))
+    return ordered[len(ordered) // 2]
 
 
 def main() -> None:
@@ -64,14 +70,14 @@ def main() -> None:
     parser.add_argument("--where", action="store_true")
     options = parser.parse_args()
     if options.where:
-        where(options.tasks[-1] if len(options.tasks) == 1 else MIDDLE, options.agents[0])
+        where(middle_of(options.tasks), options.agents[0])
         return
     wanted = plan(options)
     results: dict[tuple[str, int, int], list[dict]] = {key: [] for key in wanted}
     bare: list[dict] = []
     for _ in range(options.repeats):
         with scratch() as folder:
-            bare.append(skeleton(folder, MIDDLE))
+            bare.append(skeleton(folder, SKELETON_TASKS))
         for key in wanted:
             results[key].append(measure(*key))
     report(results, bare)
@@ -91,15 +97,16 @@ def report(results: dict[tuple[str, int, int], list[dict]], bare: list[dict]) ->
         [*key, *(median(r[name] for r in runs) for name in names)] for key, runs in results.items()
     ]
     skeleton_us = median(run["cpu_us"] for run in bare)
-    rows.append(["skeleton", MIDDLE, 1, median(run["per_s"] for run in bare), skeleton_us, "", ""])
+    bare_per_s = median(run["per_s"] for run in bare)
+    rows.append(["skeleton", SKELETON_TASKS, 1, bare_per_s, skeleton_us, "", ""])
     table(["shape", "tasks", "agents", "tasks/s", "master us", "agents us", "master MiB"], rows)
-    few = min(agents for _, _, agents in results)
+    few = next(iter(results))[2]
     for shape in SHAPES:
         mine = {key[1:]: runs for key, runs in results.items() if key[0] == shape}
         slowest = min(median(r["per_s"] for r in runs) for runs in mine.values())
         verdict(f"{shape}: tasks a second, the slowest run", slowest, least=20_000)
         sizes = [runs for (_, agents), runs in mine.items() if agents == few]
-        middle = min(MIDDLE, max(tasks for tasks, _ in mine))
+        middle = middle_of(tasks for tasks, agents in mine if agents == few)
         rates = [
             median(r["per_s"] for r in runs) for (tasks, _), runs in mine.items() if tasks == middle
         ]
