@@ -51,6 +51,10 @@ BANDS: Tags = {**_LAST, "ISMEAR": 0}
 
 _METAL_SIGMA_EV, _GAPPED_SIGMA_EV = 0.2, 0.01
 _MORE_BANDS = 1.2
+_GGA_NAMES = {
+    "pe": "pbe", "--": "pbe", "ps": "pbesol", "re": "revpbe", "rp": "rpbe", "91": "pw91"
+}  # fmt: skip
+"""VASP's abbreviations; "--" in vasprun.xml stands for what the POTCAR says."""
 _A_SLIP = 0.8
 
 
@@ -85,7 +89,7 @@ def functional_of(tags: Mapping[str, Any]) -> str:
     if tags.get("LHFCALC"):
         return "hybrid"
     name = str(tags.get("METAGGA") or tags.get("GGA") or "PE").lower()
-    name = {"pe": "pbe", "ps": "pbesol"}.get(name, name)
+    name = _GGA_NAMES.get(name, name)
     return f"{name}+u" if tags.get("LDAU") else name
 
 

@@ -22,6 +22,7 @@ from stargen_dft import levels as dft
 
 from stargen.crystal import Scalar
 from stargen.errors import BadResult
+from stargen_vasp import xmlsteps
 from stargen_vasp.outputs import Outputs
 from stargen_vasp.presets import functional_of
 from stargen_vasp.run import Run
@@ -42,20 +43,24 @@ def read_xml(folder: Path) -> Vasprun:
 
     Raises
     ------
-    BadResult : it is absent or cannot be read
+    BadResult : it is absent, breaks off or cannot be read
     """
     from pymatgen.io.vasp.outputs import Vasprun
 
+    path = folder / "vasprun.xml"
+    if not path.exists():
+        raise BadResult("VASP left no vasprun.xml")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Vasprun(
-                str(folder / "vasprun.xml"),
-                parse_potcar_file=False,
-            )
+            return Vasprun(str(path), parse_potcar_file=False)
     except (SyntaxError, OSError, ValueError, KeyError, IndexError, TypeError) as error:
         # a SyntaxError is what both of Python's XML readers raise for a file that breaks off
-        raise BadResult(f"vasprun.xml cannot be read: {error!r}") from error
+        told = xmlsteps.read(path)
+        if told.whole:
+            raise BadResult(f"vasprun.xml cannot be read: {error!r}") from error
+        problem = f"vasprun.xml breaks off after {len(told.steps)} finished ionic steps"
+        raise BadResult(problem, detail=str(error)) from error
 
 
 def engine_of(xml: Vasprun) -> str:

@@ -43,9 +43,37 @@ SAMPLES = {
     "vasp.ztrtri": "zpotrf",
     "vasp.amin": "amin",
     "zpotrf/vasp.out": "zpotrf",
+    "vasp.fd_ncore": "dfpt_ncore",
+    "aliasing/vasp.aliasing_incar": "aliasing",
+    "lrf_comm/std_err.txt.gz": "lrf_comm",
+    "large_cell_real_optlay/vasp.out": "real-space projection",
+    "poscar_error/vasp.out": "rot_matrix",
+    "zpotrf_small/vasp.out": "zpotrf",
     "std_err.txt.oom": "out of memory",
     "std_err.txt.kpoints_trans": "kpoints_trans",
 }
+
+
+BATCH = {
+    "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***":
+        "ended by the batch system",
+    "slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO PREEMPTION ***":
+        "ended by the batch system",
+    "srun: error: Node failure on n7": "ended by the batch system",
+    "=>> PBS: job killed: walltime 3605 exceeded limit 3600": "ended by the batch system",
+    "TERM_RUNLIMIT: job killed after reaching LSF run time limit.": "ended by the batch system",
+    "TERM_MEMLIMIT: job killed after reaching LSF memory usage limit.": "out of memory",
+    "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.0.": "out of memory",
+    "srun: error: n1: task 3: Out Of Memory": "out of memory",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", BATCH)
+def test_what_the_batch_system_says_is_understood(tmp_path, said):
+    (tmp_path / "stderr.txt").write_text(said)
+    finding = table.seen_after_the_end(Outputs(tmp_path), Run(step="vasp.relax"))
+    assert finding is not None
+    assert finding.fault == BATCH[said]
 
 
 def text_of(path):
@@ -162,6 +190,33 @@ def test_a_broken_contcar_is_replaced_by_the_last_finished_step(folder, shared_d
     structure, where = found
     assert where == "last step of vasprun.xml"
     assert len(structure) > 0
+
+
+def test_a_large_entropy_is_mended_but_never_a_failure(shared_data, tmp_path):
+    source = shared_data / "vasp_samples" / "custodian" / "large_sigma"
+    for name in ("INCAR", "POSCAR"):
+        shutil.copy(source / name, tmp_path)
+    (tmp_path / "KPOINTS").write_text("mesh\n0\nGamma\n4 4 4\n")
+    (tmp_path / "vasprun.xml").write_text("</modeling>\n")
+
+    def seen(outcar, **run):
+        (tmp_path / "OUTCAR").write_text(text_of(source / outcar))
+        run = Run(step="vasp.relax", max_corrections=8, **run)
+        return table.seen_after_the_end(Outputs(tmp_path), run)
+
+    finding = seen("OUTCAR_fail_sigma_check.gz")
+    assert finding is not None
+    assert "T*S is 32.8 meV/atom with SIGMA = 0.8" in finding.message
+    assert seen("OUTCAR_pass_sigma_check.gz") is None
+    assert seen("OUTCAR_fail_sigma_check.gz", strict=True) is None
+    done = {"step": "vasp.relax", "fault": "large sigma"}
+    assert seen("OUTCAR_fail_sigma_check.gz", corrections=[done, done]) is None
+    assert correct("large sigma", tmp_path).changes["SIGMA"] == (0.8, 0.2)
+
+
+def test_a_coarse_mesh_of_another_class_becomes_even(folder):
+    (folder / "KPOINTS").write_text("mesh\n0\nGamma\n4 4 3\n")
+    assert correct("mesh_symmetry", folder).changes["KPOINTS"][1] == "Gamma 4x4x4"
 
 
 def test_recorded_runs_are_judged(shared_data, tmp_path):
