@@ -54,6 +54,14 @@ SAMPLES = {
 }
 
 
+def test_no_recorded_print_is_left_out(shared_data):
+    folder = shared_data / "vasp_samples" / "custodian"
+    kinds = ("vasp.", "std_err")
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.name.startswith(kinds)}
+    # Slurm tells there of its options alone
+    assert found - set(SAMPLES) == {"large_cell_real_optlay/std_err.txt"}
+
+
 BATCH = {
     "slurmstepd: error: *** STEP 7.0 ON n1 CANCELLED AT 2026-01-01T00:00:00 DUE TO TIME LIMIT ***":
         "ended by the batch system",

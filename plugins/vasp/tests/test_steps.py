@@ -1,12 +1,14 @@
 import io
+import tarfile
 
 import numpy as np
 import pytest
+from pymatgen.core import SETTINGS
 from pymatgen.io.vasp.inputs import Incar, Kpoints, Poscar
 
 from stargen import Candidate, Crystal, Resources
 from stargen.calculators.registry import make
-from stargen.errors import CalculationFailed
+from stargen.errors import CalculationFailed, UserTaskError
 
 COARSE = {"kspacing": 0.55}
 
@@ -172,6 +174,66 @@ def test_an_interrupted_relaxation_goes_on_in_another_place(host, copper, tmp_pa
     assert again.properties["energy_per_atom"] == pytest.approx(
         whole.properties["energy_per_atom"], abs=1e-4
     )
+
+
+def test_what_the_campaign_or_a_correction_chose_stays_in_later_attempts(host, silicon):
+    host.resources = Resources(cores=8)
+    tags, _ = prepared(host, "static", silicon, incar={"NCORE": 2})
+    assert (tags["KPAR"], tags["NCORE"]) == (8, 2)
+    (host.folder / "stderr.txt").write_text("slurmstepd: error: Detected 1 oom-kill event(s)")
+    step = make(host.context("static")[0])
+    step.correct(step.diagnose(host.folder, 1), host.folder)
+    assert incar(host)["KPAR"] == 4
+    host.resources = Resources(cores=4)
+    tags, _ = prepared(host, "static", silicon, incar={"NCORE": 2})
+    assert (tags["KPAR"], tags["NCORE"]) == (4, 2)
+
+
+def test_a_kill_by_the_kernel_is_told_from_other_kills(host, silicon, monkeypatch):
+    kills = [7]
+    monkeypatch.setattr("stargen_vasp.run.out_of_memory_kills", lambda: kills[-1])
+    prepared(host, "static", silicon)
+    step = make(host.context("static")[0])
+    assert "killed by SIGKILL without a word" in step.diagnose(host.folder, -9).message
+    kills.append(8)
+    assert step.diagnose(host.folder, -9).fault == "out of memory"
+    assert step.diagnose(host.folder, 137).fault == "out of memory"
+    assert step.diagnose(host.folder, 1).message == "VASP ended with exit code 1 without a word"
+
+
+def test_a_run_that_may_be_stopped_keeps_its_orbitals(host, silicon):
+    assert prepared(host, "dos", silicon)[0]["LWAVE"] is False
+    (host.folder / "stargen-run.json").unlink()
+    host.resources = Resources(cores=1, walltime_s=3600)
+    assert prepared(host, "dos", silicon)[0]["LWAVE"] is True
+
+
+def test_a_run_without_ionic_steps_is_stopped_by_its_electronic_ones(host, silicon):
+    host.resources = Resources(cores=1, walltime_s=3600)
+    prepared(host, "static", silicon)
+    step = make(host.context("static")[0])
+    path, loop = host.folder / "OUTCAR", "     LOOP:  cpu time {0}: real time {0}\n"
+    path.write_text(loop.format("100.0"))
+    step.watch(host.folder)
+    assert not (host.folder / "STOPCAR").exists()
+    path.write_text(loop.format("1300.0"))
+    step.watch(host.folder)
+    assert "LABORT" in (host.folder / "STOPCAR").read_text()
+
+
+def test_files_that_are_asked_for_are_kept_packed(host, silicon):
+    result = host.run("static", silicon, keep=("OUTCAR", "vasprun.xml", "LOCPOT"), **COARSE)
+    packed = io.BytesIO(result.data["vasp.static"]["files"])
+    with tarfile.open(fileobj=packed) as tar:
+        assert tar.getnames() == ["OUTCAR", "vasprun.xml"]
+        kept = tar.extractfile("vasprun.xml").read()
+    assert kept == (host.folder / "vasprun.xml").read_bytes()
+
+
+def test_a_node_without_potcars_stops_the_job(host, silicon, monkeypatch, tmp_path):
+    monkeypatch.setitem(SETTINGS, "PMG_VASP_PSP_DIR", str(tmp_path / "gone"))
+    with pytest.raises(UserTaskError, match="is no folder"):
+        host.run("static", silicon)
 
 
 def test_inputs_bear_the_candidates_name(host, copper):
