@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from shutil import which
 from typing import Any
 
@@ -13,8 +14,10 @@ from stargen.calculators.contract import CalculatorInfo, Command, Finding, Progr
 from stargen.calculators.registry import make
 from stargen.calculators.steps import LoadedStep, settle
 from stargen.crystal import Candidate
+from stargen.processes import end_session
 
 _LONGEST_S = 60.0
+"""Whoever is still at work then has shown what can be seen in a trial."""
 
 
 def program_flaws(
@@ -28,8 +31,6 @@ def program_flaws(
             yield from _run_flaws(info, program, sample, context)
         else:
             yield Flaw("factory", f"{type(program).__name__} lacks a method of stargen.Program")
-    except subprocess.TimeoutExpired:
-        yield Flaw("run", f"did not end within {_LONGEST_S:g} s on {sample.candidate_id}")
     except Exception as error:
         yield failure(error)
     finally:
@@ -49,14 +50,26 @@ def _run_flaws(
         return
     if which(command.argv[0]) is None:
         return
-    code = subprocess.run(
-        command.argv,
-        cwd=folder,
-        capture_output=True,
-        check=False,
-        timeout=_LONGEST_S,
-        env={**os.environ, **command.env},
-    ).returncode
+    code = _code_of(command, folder)
     if code in command.ok_codes and not isinstance(program.watch(folder), Finding):
         step = LoadedStep(info, "trial", program, context)
         settle(step, [sample], [program.collect(sample, folder, context)])
+
+
+def _code_of(command: Command, folder: Path) -> int | None:
+    """The return code of one run; None if it was still at work and had to be ended."""
+    with subprocess.Popen(
+        command.argv,
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **command.env},
+        start_new_session=True,
+    ) as process:
+        try:
+            process.communicate((command.stdin or "").encode(), timeout=_LONGEST_S)
+        except subprocess.TimeoutExpired:
+            end_session(process.pid, grace_s=0.0)
+            return None
+    return process.returncode

@@ -4,10 +4,16 @@ from types import ModuleType
 
 import pytest
 
-from stargen.calculators.conformance import check, sample_candidates, sample_crystals
+from stargen.calculators.conformance import (
+    check,
+    program,
+    sample_candidates,
+    sample_crystals,
+)
 from stargen.calculators.contract import CalculatorInfo, Command
 from stargen.calculators.registry import Registry
 from stargen.model import Resources, Shape
+from stargen.processes import process_of
 
 
 @dataclass(frozen=True)
@@ -212,6 +218,16 @@ class Greeting:
 
 def test_a_program_is_run_where_it_is_installed(info):
     assert check(use(info, Greeting, program=True)) == []
+
+
+def test_a_program_that_takes_long_is_ended_and_no_worse_for_it(info, monkeypatch, tmp_path):
+    class Slow(Greeting):
+        def prepare(self, candidate, folder, context):
+            return Command(("sh", "-c", f"sleep 600 & echo $! >{tmp_path}/pid; wait"))
+
+    monkeypatch.setattr(program, "_LONGEST_S", 1.0)
+    assert check(use(info, Slow, program=True)) == []
+    assert process_of(int((tmp_path / "pid").read_text())) is None
 
 
 def test_flaws_of_a_program_are_found(info):
