@@ -145,7 +145,7 @@ class Scheduler:
         self.allocating.on_tick(event.at)
         self._ending.check_ceilings()
         self._steering.look()
-        self._desk.openings.look_everywhere()
+        self._desk.openings.look_again()
         for node in self.state.nodes:
             node.saved_for = ""
         self._desk.wake_all()
