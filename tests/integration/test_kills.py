@@ -45,6 +45,10 @@ HITS = {
     "sink": (1, 2, 3),
 }  # fmt: skip
 LEAST_HITS = 3
+START_S = 60.0
+"""So long may a master on a busy machine need until its journal has come to some length."""
+VICTIM_S = 3.0
+"""So long may it take until there is somebody of the role that is to die; or there is nobody."""
 SEEDS = range(60)
 TOGETHER = (
     "master", "agent", "worker", "sink", "host", "master agent", "master master", "agent master",
@@ -181,9 +185,9 @@ def at_random(campaign: RealCampaign, seed: int, usual_size: int) -> list[str]:
     master = campaign.start()
     killed: list[str] = []
     for role, length in zip(roles, lengths, strict=True):
-        wait_for(lambda n=length: journal_size(campaign) >= n, 10.0)
+        wait_for(lambda n=length: journal_size(campaign) >= n, START_S)
         time.sleep(rng.uniform(0.0, 0.05))
-        pids = victims(campaign, role, master.pid, rng)
+        pids = victims_soon(campaign, role, master.pid, rng)
         for pid in pids:
             kill(pid)
         killed.append(f"{role} {pids} at {journal_size(campaign)} bytes")
@@ -193,6 +197,13 @@ def at_random(campaign: RealCampaign, seed: int, usual_size: int) -> list[str]:
     code = campaign.wait(master)
     assert code == 0, f"{killed}: the master ended with code {code}:\n{campaign.said()}"
     return killed
+
+
+def victims_soon(campaign: RealCampaign, role: str, master: int, rng: random.Random) -> list[int]:
+    """As `victims`, as soon as there are any."""
+    pids: list[int] = []
+    wait_for(lambda: bool(pids.extend(victims(campaign, role, master, rng)) or pids), VICTIM_S)
+    return pids
 
 
 def victims(campaign: RealCampaign, role: str, master: int, rng: random.Random) -> list[int]:
