@@ -144,6 +144,13 @@ def eval_crysformer(
     card: Annotated[
         Path | None, typer.Option(help="Write a model card here, plots beside it.")
     ] = None,
+    beyond: Annotated[
+        Path | None,
+        typer.Option(help="Labelled crystals of another kind, none of them learnt: measured too."),
+    ] = None,
+    about: Annotated[
+        Path | None, typer.Option(help="Text for the card: whence the data, on what terms.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -152,7 +159,7 @@ def eval_crysformer(
     import torch
 
     from stargen_crysformer.ensemble import Ensemble
-    from stargen_crysformer.evaluation import assess, tables
+    from stargen_crysformer.evaluation import assess, summary, tables
     from stargen_crysformer.modelcard import write_card
 
     torch.set_num_threads(threads)
@@ -160,12 +167,17 @@ def eval_crysformer(
     ensemble.to(device)
     labelled = _read(data, None, ensemble.targets, None)
     assessment = assess(ensemble, labelled, split)
+    other = None
+    if beyond is not None:
+        other = assess(ensemble, _read([beyond], None, ensemble.targets, None), "all")
     if card is not None:
-        write_card(card, ensemble, assessment)
+        text = "" if about is None else about.read_text("utf-8")
+        write_card(card, ensemble, assessment, other, text)
     if as_json:
-        show_json(assessment.plain())
+        show_json(assessment.plain() | ({"beyond": other.plain()} if other else {}))
         return
-    for title, headings, rows in tables(assessment):
+    more = [] if other is None else [summary(other)]
+    for title, headings, rows in [*tables(assessment), *more]:
         typer.secho(f"\n{title}", bold=True)
         show_table(headings, rows)
 

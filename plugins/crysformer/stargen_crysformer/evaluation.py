@@ -242,5 +242,26 @@ def tables(assessment: Assessment) -> Iterable[tuple[str, list[str], list[list[s
     yield share, ["target", ">their MAE"], doubtful
 
 
+def summary(assessment: Assessment) -> tuple[str, list[str], list[list[str]]]:
+    """One line for each target: for crystals of another kind, which need no detail."""
+    headings = [
+        "",
+        ">n",
+        ">mae",
+        ">rmse",
+        ">r2",
+        ">in the 90 % interval",
+        ">mae, more certain half",
+    ]
+    rows = [
+        [each.target]
+        + [_cell(each.ensemble[name]) for name in ("n", "mae", "rmse", "r2")]
+        + [f"{100 * dict(each.coverage)[_PROMISED]:.1f} %", _cell(each.kept_half)]
+        for each in assessment.targets
+    ]
+    share = f"{100 * assessment.doubtful:.1f} % of {assessment.n:,} crystals are doubtful"
+    return f"Crystals of another kind: {share}", headings, rows
+
+
 def _cell(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from stargen.files import make_folder, write_atomically
 from stargen_crysformer.ensemble import Ensemble
-from stargen_crysformer.evaluation import Assessment, tables
+from stargen_crysformer.evaluation import Assessment, summary, tables
 
 _LIMITS = """## Limits
 
@@ -23,14 +23,27 @@ _LIMITS = """## Limits
 """
 
 
-def write_card(path: Path, ensemble: Ensemble, assessment: Assessment) -> None:
-    """Write the card, and plots of predictions and calibration beside it if matplotlib is there."""
+def write_card(
+    path: Path,
+    ensemble: Ensemble,
+    assessment: Assessment,
+    beyond: Assessment | None = None,
+    about: str = "",
+) -> None:
+    """Write the card, and plots of predictions and calibration beside it if matplotlib is there.
+
+    Parameters
+    ----------
+    beyond : of crystals of another kind
+    about : what only people know: where the data are from, and on what terms
+    """
     make_folder(path.parent)
     config = ensemble.members[0].network.config
     weights = sum(p.numel() for p in ensemble.members[0].network.parameters())
     lines = [
         f"# Crysformer: {', '.join(ensemble.targets)}",
         "",
+        *([about.strip(), ""] if about else []),
         f"{len(ensemble.members)} networks of {weights:,} weights: {config.irreps}, "
         f"{config.blocks} blocks, {config.heads} heads, {config.neighbours} nearest neighbours.",
         f"Data: digest {ensemble.notes['data']}. Measured on the split `{assessment.split}`, "
@@ -39,6 +52,9 @@ def write_card(path: Path, ensemble: Ensemble, assessment: Assessment) -> None:
         *_training(ensemble),
     ]
     for title, headings, rows in tables(assessment):
+        lines += [f"## {title}", "", *_markdown(headings, rows), ""]
+    if beyond is not None:
+        title, headings, rows = summary(beyond)
         lines += [f"## {title}", "", *_markdown(headings, rows), ""]
     plots = _plots(path, ensemble, assessment)
     lines += [f"![{name}]({name})" for name in plots] + ([""] if plots else [])
@@ -57,7 +73,17 @@ def _training(ensemble: Ensemble) -> list[str]:
         for number, member in enumerate(ensemble.members)
     ]
     headings = ["member", ">steps", ">minutes", *(f">val MAE {t}" for t in ensemble.targets)]
-    return ["## Training", "", *_markdown(headings, rows), ""]
+    options = ensemble.members[0].notes.get("options", {})
+    told = ", ".join(f"{name} {value}" for name, value in options.items())
+    corrections = ensemble.notes.get("corrections") or "not stated"
+    return [
+        "## Training",
+        "",
+        *_markdown(headings, rows),
+        "",
+        f"Options of the first member: {told}. Corrections of the energies: {corrections}.",
+        "",
+    ]
 
 
 def _markdown(headings: list[str], rows: list[list[str]]) -> list[str]:

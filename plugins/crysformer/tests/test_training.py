@@ -78,9 +78,16 @@ def test_an_ensemble_from_the_command_line(file, tmp_path):
     assert (folder / "member-0.npz").read_bytes() == before
     assert Ensemble.load(folder).energy_scheme == ensemble.energy_scheme
 
-    told = called(evaluate, file, "-w", folder, "--json", "--card", tmp_path / "card.md")
+    (tmp_path / "about.md").write_text("Learnt from crystals at random.\n")
+    card = ("--card", tmp_path / "card.md", "--about", tmp_path / "about.md", "--beyond", file)
+    told = called(evaluate, file, "-w", folder, "--json", *card)
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["n"] == 20
+    assert json.loads(told.stdout)["beyond"]["n"] == 100
+    text = (tmp_path / "card.md").read_text()
+    assert "Learnt from crystals at random." in text
+    assert "steps 6, batch 16" in text
+    assert "## Crystals of another kind" in text
     table = called(evaluate, file, "-w", folder, "--split", "all")
     assert "ensemble on all" in table.stdout
 
