@@ -53,10 +53,12 @@ class Failing:
             )
         )
         self.desk.wake(job)
+        self.desk.health[job.index].attempted(failure, decision.verdict)
         if decision.verdict == "quarantine":
             self.quarantine(job, task, fault.message)
         elif decision.verdict == "stop":
             self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, POLICY))
+        self._hold_if_failing(job, fault.message)
 
     def quarantine(self, job: JobState, task: Task, reason: str) -> None:
         where = task.pinned
@@ -68,10 +70,12 @@ class Failing:
                 self.desk.at, job.index, task.lane, task.lo, task.ordinal, location, reason
             )
         )
-        health = self.desk.health[job.index]
-        health.ended(True)
-        if health.failing and job.held is None:
-            text = f"candidate after candidate fails, last: {reason}"
+        self.desk.health[job.index].ended(True)
+        self._hold_if_failing(job, reason)
+
+    def _hold_if_failing(self, job: JobState, reason: str) -> None:
+        if self.desk.health[job.index].failing and job.held is None:
+            text = f"attempt after attempt fails, last: {reason}"
             self.desk.commit(JobHeld(self.desk.at, job.index, text, POLICY))
             self.desk.commit(Alerted(self.desk.at, f"job {job.plan.name} is held: {text}"))
 

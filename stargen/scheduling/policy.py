@@ -22,6 +22,9 @@ WINDOW = 20
 HELD_SHARE = 0.5
 HELD_AT_LEAST = 10
 """A job is held when that many of the window failed, and at least that share."""
+HELD_ATTEMPTS = 20
+"""It is held too when so many attempts failed in a row and none succeeded in between."""
+_SPEAK_AGAINST_A_JOB = (Failure.INFRASTRUCTURE, Failure.CALCULATION)
 NODE_FAILURES = 5
 """A node is set aside after so many failures in a row that others did not share."""
 
@@ -57,21 +60,31 @@ def decide(task: Task, failure: Failure, retries: Retries, shape: Shape) -> Deci
 
 
 class JobHealth:
-    """The last ends of one job: True for a failure that stayed."""
+    """The last ends of one job (True for a failure that stayed), and its failures in a row."""
 
-    __slots__ = ("_window",)
+    __slots__ = ("_in_a_row", "_window")
 
     def __init__(self) -> None:
         self._window: deque[bool] = deque(maxlen=WINDOW)
+        self._in_a_row = 0
 
     def ended(self, failed: bool) -> None:
         self._window.append(failed)
+        if not failed:
+            self._in_a_row = 0
+
+    def attempted(self, failure: Failure, verdict: Verdict) -> None:
+        """An attempt failed. A batch that is split has a culprit, and memory may yet suffice."""
+        if verdict != "split" and failure in _SPEAK_AGAINST_A_JOB:
+            self._in_a_row += 1
 
     def clear(self) -> None:
         self._window.clear()
+        self._in_a_row = 0
 
     @property
     def failing(self) -> bool:
         """True if the job burns through its candidates."""
         failed = sum(self._window)
-        return failed >= HELD_AT_LEAST and failed >= HELD_SHARE * len(self._window)
+        stayed = failed >= HELD_AT_LEAST and failed >= HELD_SHARE * len(self._window)
+        return stayed or self._in_a_row >= HELD_ATTEMPTS

@@ -2,7 +2,7 @@ import pytest
 
 from stargen.model import Failure, Retries, Shape
 from stargen.scheduling.jobs import Task
-from stargen.scheduling.policy import HELD_AT_LEAST, JobHealth, decide
+from stargen.scheduling.policy import HELD_AT_LEAST, HELD_ATTEMPTS, JobHealth, decide
 
 RETRIES = Retries(calculation=2, memory=1, infrastructure=3)
 
@@ -56,4 +56,24 @@ def test_a_job_is_failing_when_most_of_its_last_ends_are_failures():
     assert health.failing
     for _ in range(HELD_AT_LEAST + 1):
         health.ended(False)
+    assert not health.failing
+
+
+def test_a_job_is_failing_when_attempt_after_attempt_fails():
+    health = JobHealth()
+    for _ in range(HELD_ATTEMPTS):
+        health.attempted(Failure.WALLTIME, "retry")
+        health.attempted(Failure.MEMORY, "retry")
+        health.attempted(Failure.CALCULATION, "split")
+    assert not health.failing
+    for _ in range(HELD_ATTEMPTS - 1):
+        health.attempted(Failure.INFRASTRUCTURE, "retry")
+    assert not health.failing
+    health.ended(False)
+    health.attempted(Failure.INFRASTRUCTURE, "retry")
+    assert not health.failing
+    for _ in range(HELD_ATTEMPTS):
+        health.attempted(Failure.INFRASTRUCTURE, "retry")
+    assert health.failing
+    health.clear()
     assert not health.failing
