@@ -39,6 +39,7 @@ class Limits:
     memory_gib : memory in GiB
     gpus : GPUs
     scratch_gib : space for the folders of tasks, GiB
+    shared_gib : room on the RAM disk for data that tasks share; a quarter of what is free there
     io : how many tasks that mostly read and write may run at once
     custom : resources that tasks may name, and how much there is (licences, for instance)
     """
@@ -47,6 +48,7 @@ class Limits:
     memory_gib: Positive | None = None
     gpus: Annotated[int, Bounds(least=0)] | None = None
     scratch_gib: Amount | None = None
+    shared_gib: Amount | None = None
     io: Annotated[int, Bounds(least=0)] = 4
     custom: Mapping[str, Amount] = field(default_factory=dict[str, float])
 

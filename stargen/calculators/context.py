@@ -6,8 +6,9 @@ meets the same behaviour in its tests and in a campaign.
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,33 @@ class BaseContext(ABC):
         """A file that the parameters name, relative to the campaign file's folder."""
         return self.input_folder / Path(path).expanduser()
 
+    @abstractmethod
+    def shared(self, key: str, make: Callable[[Path], None]) -> Path:
+        """The folder of this key, which `make` fills once on each node; only to be read."""
+
+    def shared_file(self, path: Path) -> Path:
+        """A copy of a file in the node's memory, or on its own disk if it is large."""
+
+        def copy(folder: Path) -> None:
+            shutil.copyfile(path, folder / path.name)
+
+        return self.shared(file_key(path), copy) / path.name
+
+    def shared_arrays(
+        self, key: str, build: Callable[[], Mapping[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """The arrays that `build` returns, built once on each node and mapped by all its workers.
+
+        They can be read and not written to.
+        """
+
+        def save(folder: Path) -> None:
+            for name, array in build().items():
+                np.save(folder / f"{name}.npy", array)
+
+        folder = self.shared(key, save)
+        return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+
     @property
     @abstractmethod
     def folder(self) -> Path:
@@ -108,6 +136,12 @@ class BaseContext(ABC):
     @abstractmethod
     def resume(self) -> bytes | None:
         """The last state kept by an earlier attempt, or None."""
+
+
+def file_key(path: Path) -> str:
+    """A key that changes with the file: its path, its size and when it was written."""
+    status = path.stat()
+    return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
 
 
 def birth_id(job: str, ordinal: int) -> str:

@@ -104,6 +104,24 @@ class Context(Protocol):
         """A file that the parameters name, relative to the campaign file's folder."""
         ...
 
+    def shared(self, key: str, make: Callable[[Path], None]) -> Path:
+        """A folder of data that many tasks need, filled by `make` once on each node.
+
+        It lies in the node's memory, or on its own disk if it is large; all workers map the same
+        pages. It is only to be read. Name in `key` all that its content depends on.
+        """
+        ...
+
+    def shared_file(self, path: Path) -> Path:
+        """As `shared`, for a copy of a file; made anew when the file has changed."""
+        ...
+
+    def shared_arrays(
+        self, key: str, build: Callable[[], Mapping[str, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """As `shared`, for arrays, which come back mapped: to be read and not written to."""
+        ...
+
     def progress(self, done: float, total: float) -> None:
         """Say how far the task is; also proves life."""
         ...

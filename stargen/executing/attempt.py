@@ -14,6 +14,7 @@ from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_ent
 from stargen.errors import BadResult, StargenError
 from stargen.executing.checkpoints import Progress
 from stargen.executing.costs import WORTH_TELLING_S, Costs
+from stargen.executing.sharing import SharedStore
 from stargen.executing.staging import task_folder
 from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
 from stargen.model import StepCost
@@ -197,6 +198,10 @@ class TaskContext(BaseContext):
     """A Context on a node: the shared part, and what the attempt at hand offers."""
 
     attempt: Attempt
+    store: SharedStore
+
+    def shared(self, key: str, make: Callable[[Path], None]) -> Path:
+        return self.store.folder(key, make)
 
     @property
     def folder(self) -> Path:

@@ -23,6 +23,7 @@ from stargen.executing.board import Board
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
+from stargen.executing.sharing import SharedStore
 from stargen.messages import (
     AttemptRef,
     CancelTasks,
@@ -61,8 +62,9 @@ class Queued(NamedTuple):
 class CalculatorRunner:
     """One worker's side of the link."""
 
-    def __init__(self, link: BlockingLink, board: Board) -> None:
+    def __init__(self, link: BlockingLink, board: Board, store: SharedStore) -> None:
         self._link = link
+        self._store = store
         self._board = board
         self._outbox = Outbox(link.send_all, _HOLD_S)
         self._defined: dict[int, DefineJob] = {}
@@ -138,7 +140,7 @@ class CalculatorRunner:
         if loaded is None or loaded.job is not defined:
             if loaded is not None:
                 loaded.close()
-            loaded = self._jobs[number] = LoadedJob(defined)
+            loaded = self._jobs[number] = LoadedJob(defined, self._store)
         return loaded
 
     def _result(self, job: LoadedJob, queued: Queued, attempt: Attempt) -> TaskDone:

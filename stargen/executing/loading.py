@@ -15,6 +15,7 @@ from stargen.calculators.registry import Registry, make
 from stargen.calculators.steps import LoadedStep
 from stargen.codec import unpack
 from stargen.executing.attempt import Attempt, TaskContext
+from stargen.executing.sharing import SharedStore
 from stargen.messages import DefineJob, StepDef
 from stargen.model import Chemistry, Resources, Shape
 from stargen.toml import Document
@@ -26,10 +27,16 @@ log = logging.getLogger(__name__)
 
 
 class LoadedJob:
-    """The steps of one job, opened on first use and closed once."""
+    """The steps of one job, opened on first use and closed once.
 
-    def __init__(self, job: DefineJob) -> None:
+    Parameters
+    ----------
+    store : the data that the workers of this node share
+    """
+
+    def __init__(self, job: DefineJob, store: SharedStore) -> None:
         self.job = job
+        self._store = store
         self.is_source = job.shape == Shape.SOURCE
         self.is_keyed = job.shape == Shape.KEYED
         self._steps: list[LoadedStep] = []
@@ -99,7 +106,7 @@ class LoadedJob:
 
     def _context(self, step: StepDef) -> TaskContext:
         job = self.job
-        return TaskContext(
+        context = TaskContext(
             job=job.name,
             use=step.use,
             params=_read(_find(step.use)[0].params, step.params),
@@ -107,6 +114,8 @@ class LoadedJob:
             chemistry=_read(Chemistry, job.chemistry),
             input_folder=Path(job.input_folder),
         )
+        context.store = self._store
+        return context
 
 
 def _load(step: StepDef, context: TaskContext) -> LoadedStep:

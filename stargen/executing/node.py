@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from stargen.errors import RemoteProtocolError, WorkerDied
 from stargen.executing.buffer import TaskBuffer
@@ -93,6 +94,7 @@ class Node:
             idle_s=options.idle_s,
             grace_s=options.grace_s,
             memory=memory,
+            shared=scratch.shared(options.shared_gib),
             on_messages=self._worker_says,
             on_end=self._worker_ended,
         )

@@ -37,6 +37,7 @@ class AgentOptions:
     lease_s : how long it works without a master
     grace_s : how long a task may take over each way of being stopped
     idle_s : how long a worker without work is kept
+    shared_gib : how much of the RAM disk data may take that tasks share; None for the usual share
     ends_at : UNIX time at which the allocation that it runs in ends; None if nothing is known
     margin_s : how long before that it saves what it has, and leaves
     """
@@ -51,6 +52,7 @@ class AgentOptions:
     lease_s: float = 43_200.0
     grace_s: float = 5.0
     idle_s: float = 300.0
+    shared_gib: float | None = None
     ends_at: float | None = None
     margin_s: float = 60.0
 
@@ -77,6 +79,7 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
     add("--memory-gib", type=_amount, help="memory to give to tasks")
     add("--gpus", type=_count, help="GPUs to give to tasks")
     add("--scratch-gib", type=_amount, help="disk to give to tasks")
+    add("--shared-gib", type=_amount, help="RAM disk for shared data [a quarter of its room]")
     add("--io", type=_count, default=4, help="slots for tasks that read and write [%(default)s]")
     add("--margin-s", type=_amount, default=60.0, help="left before the end [%(default)s]")
     add("--custom", type=_custom, action="append", default=[], metavar="NAME=AMOUNT")
@@ -93,6 +96,7 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
         lease_s=options.lease_s,
         grace_s=options.grace_s,
         idle_s=options.idle_s,
+        shared_gib=options.shared_gib,
         ends_at=end_of_allocation(os.environ),
         margin_s=options.margin_s,
     )

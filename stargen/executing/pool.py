@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stargen.executing.capacity import Grant
 from stargen.executing.cgroups import MemoryGroups
+from stargen.executing.staging import SharedPlace
 from stargen.executing.worker import Worker, WorkerKind
 from stargen.messages import DefineJob
 
@@ -31,6 +32,7 @@ class WorkerPool:
     idle_s : so are those that were idle for so long
     grace_s : for hosts of programs
     memory : where workers are held to their memory by the kernel; None if nowhere
+    shared : where data lie that all of them share
     on_messages, on_end : as `Worker` has them
     """
 
@@ -45,6 +47,7 @@ class WorkerPool:
         idle_s: float,
         grace_s: float,
         memory: MemoryGroups | None,
+        shared: SharedPlace,
         on_messages: Callable[[Worker, list[bytes]], None],
         on_end: Callable[[Worker, int | None], None],
     ) -> None:
@@ -56,6 +59,7 @@ class WorkerPool:
         self._idle_s = idle_s
         self._grace_s = grace_s
         self._memory = memory
+        self._shared = shared
         self._on_messages = on_messages
         self._on_end = on_end
         self._spawned = 0
@@ -154,6 +158,7 @@ class WorkerPool:
             environ=self._environ,
             pinned=self._pinned,
             memory=self._memory,
+            shared=self._shared,
             on_messages=self._on_messages,
             on_end=self._on_end,
         )

@@ -27,6 +27,7 @@ from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
 from stargen.executing.program_task import ProgramTask, Workplace
+from stargen.executing.sharing import SharedStore
 from stargen.executing.supervision import WATCH_S, Supervised, Surroundings
 from stargen.executing.threads import thread_limits
 from stargen.messages import (
@@ -59,15 +60,22 @@ class ProgramHost:
     Parameters
     ----------
     grace_s : how long a program may take over each way of being stopped
+    store : the node's shared data
     groups : folder for control groups that hold programs to their memory; None if there are none
     """
 
     def __init__(
-        self, link: BlockingLink, board: Board, grace_s: float, groups: Path | None = None
+        self,
+        link: BlockingLink,
+        board: Board,
+        grace_s: float,
+        store: SharedStore,
+        groups: Path | None = None,
     ) -> None:
         self._link = link
         self.board = board
         self.grace_s = grace_s
+        self.store = store
         self.groups = MemoryGroups(groups) if groups is not None else None
         self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.outbox = Outbox(link.send_all, _HOLD_S)
@@ -270,7 +278,7 @@ class Slot:
     def _task(self, job: DefineJob, attempt: Attempt) -> ProgramTask:
         granted = self.granted
         if self._loaded is None or self._loaded.job is not job:
-            self._loaded = LoadedJob(job)
+            self._loaded = LoadedJob(job, self._host.store)
         devices = tuple(range(len(granted.gpus)))
         if not self._loaded.is_open:
             self._loaded.open(attempt, self._resources, devices)

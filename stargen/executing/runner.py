@@ -19,6 +19,8 @@ from pathlib import Path
 
 from stargen.errors import LinkLost
 from stargen.executing.board import Board
+from stargen.executing.sharing import SharedStore
+from stargen.executing.staging import SharedPlace
 from stargen.transport.blocking import BlockingLink
 from stargen.transport.greeting import Identity
 
@@ -33,6 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--link", type=int, required=True, help="descriptor of the socket")
     parser.add_argument("--board", type=int, required=True, help="descriptor of the board")
     parser.add_argument("--programs", action="store_true", help="be a host of external programs")
+    parser.add_argument("--shared", nargs=3, required=True, metavar=("RAM", "DISK", "GIB"))
     parser.add_argument("--memory-groups", type=Path, help="folder for groups of programs")
     parser.add_argument("--grace-s", type=float, default=5.0, help="between two ways of stopping")
     options = parser.parse_args(arguments)
@@ -45,17 +48,19 @@ def main(arguments: list[str] | None = None) -> None:
         _die_with_parent()
     me = Identity("worker", name=f"worker {os.getpid()}")
     link = BlockingLink(socket.socket(fileno=options.link), me, expects="agent")
+    ram, disk, quota_gib = options.shared
+    store = SharedStore(SharedPlace(Path(ram), Path(disk), float(quota_gib)))
     with suppress(LinkLost):  # the agent is gone: nothing is left to do
         link.accept()
         if options.programs:
             from stargen.executing.program import ProgramHost
 
             board, groups = Board(options.board), options.memory_groups
-            ProgramHost(link, board, options.grace_s, groups).serve()
+            ProgramHost(link, board, options.grace_s, store, groups).serve()
         else:
             from stargen.executing.calculating import CalculatorRunner
 
-            CalculatorRunner(link, Board(options.board)).serve()
+            CalculatorRunner(link, Board(options.board), store).serve()
 
 
 def _expose_to_oom_killer() -> None:

@@ -13,12 +13,29 @@ import stat
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from stargen.messages import AttemptRef
 from stargen.model import Scratch
 
 _RAM_DISK = Path("/dev/shm")
+_GIB = 2**30
 _FASTEST = 1
+
+
+class SharedPlace(NamedTuple):
+    """Where the data lie that all workers of a node share.
+
+    Parameters
+    ----------
+    ram : folder on the RAM disk
+    disk : folder on a disk, for what is too large for the RAM disk
+    quota_gib : how much the RAM disk may hold of them; 0 for nothing
+    """
+
+    ram: Path
+    disk: Path
+    quota_gib: float
 
 
 class ScratchSpace:
@@ -51,6 +68,15 @@ class ScratchSpace:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._made.add(kind)
         return place
+
+    def shared(self, quota_gib: float | None) -> SharedPlace:
+        """Where data lie that all workers share; a quarter of the free RAM disk if nobody says."""
+        ram, disk = self.place("ram"), self.place("local")
+        if quota_gib is None:
+            quota_gib = shutil.disk_usage(ram).free / 4 / _GIB
+        if ram == disk:
+            quota_gib = 0.0
+        return SharedPlace(ram / "shared", disk / "shared", quota_gib)
 
     def clear(self) -> None:
         """Remove everything, also what an agent of the same id left behind."""

@@ -24,6 +24,7 @@ from stargen.errors import NodeError, ProtocolError
 from stargen.executing.board import Board
 from stargen.executing.capacity import Grant
 from stargen.executing.cgroups import MemoryGroups
+from stargen.executing.staging import SharedPlace
 from stargen.executing.threads import thread_limits
 from stargen.messages import Checkpointed, DefineJob, Granted, Message, RunTasks, Shutdown, encode
 from stargen.processes import end_session
@@ -67,6 +68,7 @@ class Worker:
     number : tells it apart in logs
     kind : what it is for
     memory : where it is held to its memory; a host's programs are, and not it
+    shared : where data lie that all workers of the node share
     on_messages : gets what it says, in encoded form
     on_end : told once, when the process and all that it started are gone; its return code
     """
@@ -80,6 +82,7 @@ class Worker:
         environ: Mapping[str, str],
         pinned: bool,
         memory: MemoryGroups | None,
+        shared: SharedPlace,
         on_messages: Callable[[Worker, list[bytes]], None],
         on_end: Callable[[Worker, int | None], None],
     ) -> None:
@@ -105,6 +108,7 @@ class Worker:
         ours.setblocking(False)
         self._socket = ours
         self._scope: asyncio.Timeout | None = None
+        self._shared = shared
         self._spawn(theirs, folder, environ, memory)
         self._group = memory.group(f"worker-{self.pid}") if memory and not kind.is_host else None
         if self._group is not None:
@@ -128,6 +132,8 @@ class Worker:
     ) -> None:
         command = [sys.executable, "-P", "-m", "stargen.executing.runner"]
         command += ["--link", str(theirs.fileno()), "--board", str(self.board.fd)]
+        shared = self._shared
+        command += ["--shared", str(shared.ram), str(shared.disk), str(shared.quota_gib)]
         if self.kind.programs is not None:
             command += ["--programs", "--grace-s", str(self.kind.grace_s)]
             if memory is not None:

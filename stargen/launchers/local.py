@@ -198,6 +198,7 @@ def _limits(limits: Limits) -> list[str]:
         "memory-gib": limits.memory_gib,
         "gpus": limits.gpus,
         "scratch-gib": limits.scratch_gib,
+        "shared-gib": limits.shared_gib,
         "io": limits.io,
     }
     options = [f"--{name}={value}" for name, value in stated.items() if value is not None]

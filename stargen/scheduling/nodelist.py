@@ -109,6 +109,8 @@ class Nodelist:
         elif node.resources != resources:
             node.resources = resources
             node.distributor.resize(resources)
+        if (node.agent_id, node.incarnation) != (agent_id, incarnation):
+            node.loaded.clear()
         node.pool, node.agent_id, node.incarnation = pool, agent_id, incarnation
         if node.state != DRAINING:  # its link may come and go while it is drained
             node.state, node.reason = READY, ""

@@ -16,6 +16,13 @@ MESSAGE_S = 0.005
 """A share should be worth its message: so much work goes to one node before the next gets any. A
 message costs both ends some 0.1 ms, as much as ten tasks that come in company."""
 
+WARM_WAIT_S = 5.0
+"""Tasks wait so long at most for nodes that hold their data already, before others load it too: to
+import torch and to load a network takes as long."""
+
+UNKNOWN_S = 1.0
+"""What a task is taken to last until one has ended."""
+
 SAFETY = 3.0
 """A task is expected to end within its mean duration and this many mean deviations."""
 
@@ -101,6 +108,16 @@ def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -
         ]
         _give(given, 0, tasks, nodes, rooms, least)
     return given
+
+
+def worth_waiting(job: JobState, request: Request, tasks: int, warm: Sequence[Node]) -> bool:
+    """True if `tasks` tasks will soon have begun on the nodes that hold their data.
+
+    Then no other node is made to load it for them. Where much is to be done, all nodes load it.
+    """
+    task_s = job.pace.task_s or UNKNOWN_S
+    slots = sum(node.distributor.slots(request[0]) for node in warm)
+    return tasks <= slots * WARM_WAIT_S / max(task_s, 1e-6)
 
 
 def least_share(job: JobState) -> int:

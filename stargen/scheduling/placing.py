@@ -23,6 +23,8 @@ class Placer:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.state = desk.state
+        self._waits_since: dict[int, float] = {}
+        """Since when what a job has left waits for nodes that hold its data."""
 
     def place(self, job: JobState) -> None:
         """Send what this job has to whoever has room."""
@@ -49,6 +51,7 @@ class Placer:
     def _place_fresh(self, job: JobState, number: int, request: Request) -> None:
         waiting = fragmenter.waiting(job, number)
         if not waiting:
+            self._waits_since.pop(job.index, None)
             return
         allowance = waiting if job.plan.shape is Shape.GATHER else self.allowance(job)
         if allowance <= 0:
@@ -59,6 +62,7 @@ class Placer:
             size = fragmenter.grain(job, self.state.nodes.slots(request[0]), waiting)
         wanted = -(-min(waiting, allowance) // size)
         nodes = self._able_nodes(job, number, request, -(-wanted // placement.least_share(job)))
+        nodes = self._prefer_warm(job, request, wanted, nodes)
         shares = placement.shares(job, request, wanted, nodes)
         total = sum(share.tasks for share in shares)
         if not total:
@@ -76,6 +80,22 @@ class Placer:
                 ]
                 self._send(job, share.node, tasks)
                 self.desk.openings.used((job.index, number), share.node)
+
+    def _prefer_warm(
+        self, job: JobState, request: Request, wanted: int, nodes: list[Node]
+    ) -> list[Node]:
+        """Leave out nodes that would have to load the job's data, if that pays; not for long."""
+        key = job.plan.affinity
+        if key is None:
+            return nodes
+        warm = [node for node in self.state.nodes if node.takes_work and key in node.loaded]
+        if not placement.worth_waiting(job, request, wanted, warm):
+            self._waits_since.pop(job.index, None)
+            return nodes
+        since = self._waits_since.setdefault(job.index, self.desk.at)
+        if self.desk.at - since > placement.WARM_WAIT_S:
+            return nodes
+        return [node for node in nodes if key in node.loaded]
 
     def _place_gangs(self, job: JobState, number: int, request: Request) -> None:
         """Tasks that have several nodes for themselves, one after another."""
@@ -112,7 +132,11 @@ class Placer:
         """
         able: list[Node] = []
         openings, task_class = self.desk.openings, (job.index, number)
-        for node in openings.candidates(task_class):
+        candidates = openings.candidates(task_class)
+        key = job.plan.affinity
+        if key is not None:
+            candidates = sorted(candidates, key=lambda node: key not in node.loaded)
+        for node in candidates:
             refused = placement.refusal(node, job, request, self.desk.at) is not None
             if refused or not placement.has_room(job, request, node):
                 openings.full(task_class, node)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast
@@ -58,6 +58,13 @@ class LocalContext(BaseContext):
         self.told: list[tuple[float, float]] = []
         """What `progress` was told."""
         self._scratch: TemporaryDirectory[str] | None = None
+        self._shared: dict[str, TemporaryDirectory[str]] = {}
+
+    def shared(self, key: str, make: Callable[[Path], None]) -> Path:
+        if key not in self._shared:
+            self._shared[key] = TemporaryDirectory(prefix="stargen-shared-")
+            make(Path(self._shared[key].name))
+        return Path(self._shared[key].name)
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from stargen.calculators.contract import CalculatorInfo, Change, Command, Finding, Progress
 from stargen.calculators.echo import Source
 from stargen.messages import TasksDone, encode
@@ -140,6 +142,20 @@ class Act:
         (place / str(os.getpid())).touch()
         while len(list(place.iterdir())) < 5:
             time.sleep(0.01)
+
+    def share(self, params, context):
+        """A table that is built once on the node."""
+
+        def build():
+            with Path(params.note).open("a") as file:
+                file.write(f"{os.getpid()}\n")
+            time.sleep(params.seconds)
+            return {"table": np.arange(1_000_000)}
+
+        table = context.shared_arrays("table", build)["table"]
+        assert table.sum() == 499_999_500_000
+        assert not table.flags.writeable
+        assert "/shared/" in str(table.filename)
 
     def gulp(self, params, context):
         """Much memory, faster than anybody can watch."""

@@ -13,6 +13,8 @@ class Plain(BaseContext):
     folder = Path()
     stop_requested = False
 
+    def shared(self, key, make): ...
+
     def progress(self, done, total):
         self.said = (done, total)
 
