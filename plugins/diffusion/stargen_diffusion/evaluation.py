@@ -19,12 +19,14 @@ from stargen.errors import UserError
 from stargen_diffusion import judging
 from stargen_diffusion.card import model_card
 from stargen_diffusion.data import cleaned
+from stargen_diffusion.info import SampleParams
 from stargen_diffusion.measures import Interval, coverage, density, resampled, share, wasserstein
 from stargen_diffusion.model import load_model
 from stargen_diffusion.sources import SPLITS, read
 from stargen_diffusion.weights import weights_file
 
 _MAX_ATOMS = 20
+_SAMPLER = SampleParams()
 
 evaluate = typer.Typer(pretty_exceptions_enable=False)
 
@@ -36,9 +38,9 @@ def evaluate_diffusion(
     split: Annotated[str, typer.Option(help="truth to compare with")] = "test",
     samples: Annotated[int, typer.Option(help="crystals, or compositions (CSP)")] = 1000,
     each: Annotated[int, typer.Option(help="samples of each composition (CSP)")] = 1,
-    steps: Annotated[int, typer.Option(help="of the sampler")] = 100,
-    correctors: Annotated[int, typer.Option(help="a step")] = 1,
-    anneal: Annotated[float, typer.Option(help="of the sampler")] = 0.0,
+    steps: Annotated[int, typer.Option(help="of the sampler")] = _SAMPLER.steps,
+    correctors: Annotated[int, typer.Option(help="a step")] = _SAMPLER.correctors,
+    anneal: Annotated[float, typer.Option(help="of the sampler")] = _SAMPLER.anneal,
     temperature: Annotated[float, typer.Option(help="of the choice of types")] = 1.0,
     balanced: Annotated[bool, typer.Option(help="as the parameter of diffusion.sample")] = False,
     seed: Annotated[int, typer.Option()] = 0,

@@ -36,7 +36,7 @@ class SamplingParams:
     checkpoint_every : steps between checkpoints
     """
 
-    steps: Count = 100
+    steps: Count = 50
     correctors: Annotated[int, Bounds(least=0)] = 1
     gamma: NotNegative = 5e-6
     anneal: NotNegative = 0.0

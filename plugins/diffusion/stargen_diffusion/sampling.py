@@ -53,7 +53,7 @@ class Plan:
     anneal : scores are multiplied by 1 + anneal (1 - t/T): towards the end, less noise stays
     """
 
-    steps: int = 100
+    steps: int
     correctors: int = 1
     gamma: float = 5e-6
     temperature: float = 1.0
