@@ -8,7 +8,14 @@ import typer
 
 from stargen.cli.pictures import INTERRUPTED, picture_of
 from stargen.cli.places import Campaign, find_folder
-from stargen.cli.tables import JOB_HEADINGS, failure_lines, headline, job_rows, notes
+from stargen.cli.tables import (
+    JOB_HEADINGS,
+    allocation_lines,
+    failure_lines,
+    headline,
+    job_rows,
+    notes,
+)
 from stargen.cli.words import AsJson, show_json, show_table
 
 if TYPE_CHECKING:
@@ -33,12 +40,16 @@ def status(
 
 def explain(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="A job, or one of its tasks: JOB/NUMBER.")
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="A job, one of its tasks as JOB/NUMBER, or a pool of allocations.",
+        ),
     ],
     campaign: Campaign = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why a job or a task waits, for what, and what would change it."""
+    """Say why a job or a task waits, for what, and what would change it; how a pool stands."""
     from stargen.master.control import ControlClient
 
     with ControlClient.of(find_folder(campaign).root) as master:
@@ -76,6 +87,8 @@ def show_picture(name: str, picture: dict[str, Any]) -> None:
     """The table of jobs, and what else a person should know."""
     typer.secho(headline(name, picture).text, bold=True)
     show_table(JOB_HEADINGS, job_rows(picture))
+    for line in allocation_lines(picture):
+        typer.echo(line)
     for note in notes(picture):
         typer.secho(note, fg="yellow")
     if picture["failures"] and picture["state"] != INTERRUPTED:

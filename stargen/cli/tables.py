@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,8 +39,9 @@ def headline(name: str, picture: Picture) -> Headline:
     share = None
     if running:
         parts.append(_time_left(picture))
-        ready = [node for node in picture["nodes"] if node["state"] == "ready"]
-        parts.append(f"{len(ready)} of {len(picture['nodes'])} nodes ready")
+        there = [node for node in picture["nodes"] if node["state"] != "left"]
+        ready = [node for node in there if node["state"] == "ready"]
+        parts.append(f"{len(ready)} of {len(there)} nodes ready")
         if eta_s is not None and started is not None:
             passed = picture["now"] - started - picture["away_s"]
             share = passed / (passed + eta_s) if passed + eta_s > 0 else None
@@ -85,7 +87,7 @@ def notes(picture: Picture) -> Iterator[str]:
         if job["held"]:
             yield f"{job['name']} is held: {job['held']}"
     for node in picture["nodes"]:
-        if node["state"] != "ready":
+        if node["state"] not in ("ready", "left"):
             yield f"node {node['name']} is {node['state']}: {node['reason']}"
     for sink in picture.get("sinks", ()):
         if sink["problem"]:
@@ -96,6 +98,21 @@ def notes(picture: Picture) -> Iterator[str]:
         yield "the journal's disk is full: nothing is sent until there is room"
     for alert in picture["alerts"][-_ALERTS:]:
         yield f"{clock(alert['at'])} {alert['text']}"
+
+
+def allocation_lines(picture: Picture) -> Iterator[str]:
+    """How each batch pool stands, in a line; what waits or was refused, and why."""
+    pools: dict[str, list[Mapping[str, Any]]] = {}
+    for each in picture.get("allocations", ()):
+        pools.setdefault(each["pool"], []).append(each)
+    for pool, its in pools.items():
+        states = Counter(each["state"] for each in its)
+        yield f"pool {pool}: " + ", ".join(f"{n} {state}" for state, n in states.items())
+        for each in its:
+            if each["state"] in ("queued", "refused") and each["reason"]:
+                reason = each["reason"].replace("\n", "\n    ")
+                job = f" (job {each['job_id']})" if each["job_id"] else ""
+                yield f"  {each['name']}{job} {each['state']}: {reason}"
 
 
 def failure_lines(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:

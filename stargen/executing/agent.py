@@ -120,7 +120,7 @@ class Agent:
         log.info("agent %s of node %s serves %s", identity.mark, options.node, options.socket)
         await self._leaving.wait()
         server.close()
-        reception.leaving = self._reason
+        reception.say_goodbye(self._reason)
         await self._wind_up(node)
         await reception.close(self._reason)
 

@@ -100,11 +100,16 @@ class Reception:
             self._dismiss(link)
         await link.close("the agent has nothing more to say")
 
+    def say_goodbye(self, reason: str) -> None:
+        """Let no master in any more; the one that is there shall send no more work."""
+        self.leaving = reason
+        if self._link is not None:
+            self._link.send(encode(Goodbye(reason)))
+
     async def close(self, reason: str) -> None:
-        """Say goodbye to the master that is there."""
+        """Hang up on the master that is there; it has been told."""
         link = self._link
         if link is not None:
-            link.send(encode(Goodbye(reason)))
             self._dismiss(link)
             await link.close(reason)
 

@@ -81,16 +81,19 @@ class DialedAccess:
         return False
 
     async def _open(self, link: Link) -> None:
+        """Over the connection that there is, or the next that comes with an agent behind it."""
         stream = Stream(link)
-        caller = await self._dialed.caller()
-        await caller.carry(stream)
+        while True:
+            caller = await self._dialed.caller()
+            try:
+                await caller.carry(stream)
+            except AgentGone:
+                caller.hang_up()
+            else:
+                break
         link.greet(stream)
 
     async def _reconnect(self, link: Link) -> None:
         """After a cut the agent dials anew."""
-        try:
+        with suppress(LinkLost):
             await self._open(link)
-        except AgentGone as error:
-            raise LinkLost(error.problem, node=self._node.name) from error
-        except LinkLost:
-            return

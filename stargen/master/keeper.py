@@ -33,7 +33,7 @@ from stargen.messages import (
     decode,
     encode,
 )
-from stargen.scheduling.events import NodeAttached, NodeDetached
+from stargen.scheduling.events import NodeAttached, NodeDetached, NodeLeaving
 from stargen.scheduling.nodelist import resources_from
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
@@ -178,6 +178,8 @@ class NodeKeeper:
                 self.load, self.load_at = message, time.monotonic()
             elif isinstance(message, Goodbye):
                 goodbye = message.reason
+                leaving = partial(NodeLeaving, node=self.name, reason=goodbye)
+                self._inbox.put(lambda at, made=leaving: made(at))
             else:
                 self._arrivals.check(message)
                 event = partial(self._arrivals.event, node=self.name, message=message)

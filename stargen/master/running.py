@@ -236,7 +236,8 @@ class RunningCampaign:
         return failures_json(self.kernel.status)
 
     def explain(self, target: str) -> Any:
-        self._check_job(target.partition("/")[0])
+        known = [job.name for job in self.plan.jobs] + list(self.kernel.scheduler.allocating.pools)
+        _check(target.partition("/")[0], "job", known)
         return explain(self.kernel.scheduler, target, self._clock.wall())
 
     def ask(self, action: str, target: str, by: str) -> None:

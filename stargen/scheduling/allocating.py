@@ -32,6 +32,9 @@ from stargen.scheduling.placing import Placer
 from stargen.scheduling.standing import Standing
 from stargen.scheduling.whatif import Demand, Layout, demands, empty_copy, imagined
 
+RECENT_S = 600.0
+"""For so long people are told of an allocation that has ended."""
+
 
 class Allocating:
     """Keeps as many nodes of batch systems as there is work for."""
@@ -175,17 +178,17 @@ class Allocating:
     def _give_back(self, pool: BatchPool, now: float) -> None:
         for allocation in self.state.allocations.open_in(pool.name):
             if allocation.state == RUNNING and allocation.joined:
-                self._note_use(allocation, self._is_busy(allocation), now)
+                self._note_use(allocation, self._is_useful(allocation), now)
             since = self._useless_since.get(allocation.name)
             if since is not None and now - since >= pool.idle_s and allocation.state != RELEASED:
                 self._release(allocation, f"no work for {duration(now - since)}")
 
-    def _is_busy(self, allocation: Allocation) -> bool:
-        nodes = [self.state.nodes.get(name) for name in allocation.node_names()]
-        return any(
-            node is not None and (not node.distributor.idle or node.gang is not None)
-            for node in nodes
-        )
+    def _is_useful(self, allocation: Allocation) -> bool:
+        """Whether a node of it has work; also if they have all left: then it ends by itself."""
+        found = [self.state.nodes.get(name) for name in allocation.node_names()]
+        there = [node for node in found if node is not None and node.state not in (LOST, LEFT)]
+        busy = any(not node.distributor.idle or node.gang is not None for node in there)
+        return busy or not there
 
     def _release(self, allocation: Allocation, reason: str) -> None:
         del self._useless_since[allocation.name]
@@ -201,24 +204,34 @@ class Allocating:
     def explain(self, job: JobState, request: Request, now: float) -> Iterator[str]:
         """What batch systems may do for tasks of a job."""
         for pool in self.pools.values():
-            if job.plan.spec.pool in (None, pool.name):
-                yield f"Pool {pool.name}: {self._about(pool, job, request, now)}."
+            if job.plan.spec.pool not in (None, pool.name):
+                continue
+            ends = [pool_s - pool.margin_s for pool_s in pool.ladder_s]
+            nodes = [imagined(pool.name, pool.node, now, lasts_s) for lasts_s in ends]
+            refused = [placement.refusal(node, job, request, now) for node in nodes]
+            useless = f"a new node would not help: {refused[-1]}" if None not in refused else None
+            parts = [*self._standing_of(pool, now), useless or self._next(pool, now)]
+            yield f"Pool {pool.name}: {'; '.join(parts)}."
 
-    def _about(self, pool: BatchPool, job: JobState, request: Request, now: float) -> str:
-        parts = [_words(each, now) for each in self.state.allocations.open_in(pool.name)]
+    def explain_pool(self, name: str, now: float) -> list[str]:
+        """How a pool stands with its batch system, and what happens next."""
+        pool = self.pools[name]
+        return [f"{line}." for line in (*self._standing_of(pool, now), self._next(pool, now))]
+
+    def _standing_of(self, pool: BatchPool, now: float) -> Iterator[str]:
+        for allocation in self.state.allocations:
+            recent = allocation.state == ENDED and now - allocation.since < RECENT_S
+            if allocation.pool == pool.name and (allocation.is_open or recent):
+                yield _words(allocation, now)
         refusals = self.state.allocations.refusals(pool.name)
         if refusals.count:
-            again = f" {refusals.count} times in a row, last" if refusals.count > 1 else ""
-            ago = duration(now - refusals.at)
-            parts.append(f"the batch system failed us{again} {ago} ago: {refusals.reason}")
-        nodes = [imagined(pool.name, pool.node, now, w - pool.margin_s) for w in pool.ladder_s]
-        refused = [placement.refusal(node, job, request, now) for node in nodes]
-        if None not in refused:
-            parts.append(f"a new node would not help, {refused[-1]}")
-        else:
-            hindrance = self._hindrance(pool, now)
-            parts.append(hindrance or self._enough(pool, now))
-        return "; ".join(parts)
+            again = f" {refusals.count} times in a row" if refusals.count > 1 else ""
+            ago = duration(max(0.0, now - refusals.at))
+            reason = refusals.reason.strip()
+            yield f"the batch system gave no node{again}, last {ago} ago: {reason}"
+
+    def _next(self, pool: BatchPool, now: float) -> str:
+        return self._hindrance(pool, now) or self._enough(pool, now)
 
     def _enough(self, pool: BatchPool, now: float) -> str:
         if self._rung(pool, self._laid_out(pool, now).left, now) is not None:

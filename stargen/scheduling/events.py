@@ -51,6 +51,15 @@ class NodeAttached:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeLeaving:
+    """The agent says goodbye: it saves what it has, gives back the rest, and hangs up."""
+
+    at: float
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class NodeDetached:
     """The link to the agent is gone; the agent may live.
 
@@ -148,6 +157,7 @@ class Asked:
 
 Event = (
     NodeAttached
+    | NodeLeaving
     | NodeDetached
     | ResultsArrived
     | FailuresArrived

@@ -14,7 +14,7 @@ from stargen.scheduling.scheduler import Scheduler
 
 
 def explain(scheduler: Scheduler, target: str, now: float) -> list[str]:
-    """Sentences about a job (``relax``) or one of its tasks (``relax/12``).
+    """Sentences about a job (``relax``), one of its tasks (``relax/12``), or a batch pool.
 
     Raises
     ------
@@ -23,6 +23,8 @@ def explain(scheduler: Scheduler, target: str, now: float) -> list[str]:
     name, _, number = target.partition("/")
     jobs = scheduler.state.jobs
     job = next((each for each in jobs if each.plan.name == name), None)
+    if job is None and target in scheduler.allocating.pools:
+        return scheduler.allocating.explain_pool(target, now)
     if job is None:
         known = ", ".join(each.plan.name for each in jobs)
         raise CampaignError(f"there is no job {name!r}", hint=f"the jobs are: {known}")

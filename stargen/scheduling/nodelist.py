@@ -30,6 +30,7 @@ class Node:
         "gang",
         "incarnation",
         "joined_at",
+        "leaving",
         "loaded",
         "name",
         "pool",
@@ -51,6 +52,8 @@ class Node:
         self.reason = ""
         self.attached = False
         self.detached_at: float | None = None
+        self.leaving = ""
+        """Why its agent is about to go; empty if it is not."""
         self.begun_at: float | None = None
         self.ends_at: float | None = None
         """When it must go because its allocation ends, and when that was first known."""
@@ -69,7 +72,7 @@ class Node:
 
     @property
     def takes_work(self) -> bool:
-        return self.attached and self.state == READY
+        return self.attached and self.state == READY and not self.leaving
 
     def hours(self, now: float) -> float:
         """Node-hours used so far."""

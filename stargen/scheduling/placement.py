@@ -47,6 +47,8 @@ def refusal(node: Node, job: JobState, request: Request, now: float) -> str | No
         return f"{node.state}: {node.reason}"
     if not node.attached:
         return "no link to its agent"
+    if node.leaving:
+        return f"its agent leaves: {node.leaving}"
     pool = job.plan.spec.pool
     if pool is not None and pool != node.pool:
         return f"it is in pool {node.pool}, the job wants {pool}"

@@ -29,6 +29,7 @@ from stargen.scheduling.events import (
     FailuresArrived,
     NodeAttached,
     NodeDetached,
+    NodeLeaving,
     ResultsArrived,
     Step,
     TasksGivenBack,
@@ -71,6 +72,7 @@ class Scheduler:
         )
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             NodeAttached: self._standing.on_attached,
+            NodeLeaving: self._standing.on_leaving,
             NodeDetached: self._standing.on_detached,
             TasksGivenBack: self._standing.on_given_back,
             ResultsArrived: self._intake.on_results,

@@ -12,6 +12,7 @@ from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import (
     NodeAttached,
     NodeDetached,
+    NodeLeaving,
     SettleInventory,
     TakeBackTasks,
     TasksGivenBack,
@@ -51,6 +52,7 @@ class Standing:
         )
         node = self.state.nodes[event.node]
         self.state.nodes.link(event.node, up=True, at=event.at)
+        node.leaving = ""
         node.begun_at, node.ends_at = event.at, event.ends_at
         node.allocation = event.allocation or event.pool
         keep, cancel = self._sort_attempts(event.running)
@@ -112,6 +114,11 @@ class Standing:
             left = [ordinal for ordinal in retry if ordinal not in taken]
             retry.clear()
             retry.extend(left)
+
+    def on_leaving(self, event: NodeLeaving) -> None:
+        node = self.state.nodes.get(event.node)
+        if node is not None:
+            node.leaving = event.reason
 
     def on_detached(self, event: NodeDetached) -> None:
         node = self.state.nodes.get(event.node)
@@ -193,7 +200,8 @@ class Standing:
             if job.closed or job.plan.is_select or fragmenter.waiting(job, 0) or job.retry:
                 continue
             for node in nodes:
+                if node.distributor.held(job.index) <= 1:
+                    continue
                 ahead = node.distributor.prefilled(job.requests[0][0])
-                held = node.distributor.held(job.index)
-                if ahead > 1 and held > 1:
+                if ahead > 1:
                     self.desk.command(TakeBackTasks(node.name, job.index, ahead // 2))

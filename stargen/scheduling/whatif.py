@@ -159,5 +159,5 @@ def empty_copy(node: Node) -> Node:
     """A node as it would be with nothing on it; its link may come back any moment."""
     copy = Node(node.name, node.pool, node.resources)
     copy.attached, copy.state, copy.reason = True, node.state, node.reason
-    copy.ends_at, copy.begun_at = node.ends_at, node.begun_at
+    copy.leaving, copy.ends_at, copy.begun_at = node.leaving, node.ends_at, node.begun_at
     return copy

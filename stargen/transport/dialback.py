@@ -44,6 +44,7 @@ class Caller:
     def __init__(self, name: str, connection: asyncssh.SSHServerConnection) -> None:
         self.name = name
         self._connection = connection
+        self._hung_up = False
 
     async def carry(self, stream: Stream) -> None:
         """Connect `stream` to the agent's socket.
@@ -59,15 +60,18 @@ class Caller:
                     lambda: SocketStream(stream), self.name
                 )
         except asyncssh.ChannelOpenError as error:
+            if not self.lives:
+                raise LinkLost(words_of(error), node=self.name) from error
             raise AgentGone("its agent does not listen", node=self.name) from error
         except (OSError, asyncssh.Error, TimeoutError) as error:
             raise LinkLost(words_of(error), node=self.name) from error
 
     @property
     def lives(self) -> bool:
-        return not self._connection.is_closed()
+        return not (self._hung_up or self._connection.is_closed())
 
     def hang_up(self) -> None:
+        self._hung_up = True
         self._connection.abort()
 
     async def wait_closed(self) -> None:
@@ -100,7 +104,9 @@ class DialServer:
         self.on_caller = on_caller
         self.control = control
         self._at = (address, port)
+        self.connections: set[asyncssh.SSHServerConnection] = set()
         self.strangers: set[asyncssh.SSHServerConnection] = set()
+        """Those of the connections that have not proved themselves yet."""
         self.agent_key = b""
         self._acceptor: asyncssh.SSHAcceptor | None = None
 
@@ -137,6 +143,8 @@ class DialServer:
         if self._acceptor is not None:
             self._acceptor.close()
             await self._acceptor.wait_closed()
+        for connection in list(self.connections):
+            connection.close()
 
 
 class _Reception(asyncssh.SSHServer):
@@ -150,11 +158,13 @@ class _Reception(asyncssh.SSHServer):
         self._connection = conn
         strangers = self._server.strangers
         strangers.add(conn)
+        self._server.connections.add(conn)
         if len(strangers) > _STRANGERS:
             conn.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.strangers.discard(self._connection)
+        self._server.connections.discard(self._connection)
 
     def begin_auth(self, username: str) -> bool:
         return True
