@@ -49,6 +49,8 @@ class Distributor:
     def room(self, request: Resources, task_s: float | None) -> int:
         """How many more such tasks to send: what fits now, and some ahead if tasks are short.
 
+        Nothing is sent ahead of what cannot run now: it would wait behind others' long tasks.
+
         Parameters
         ----------
         task_s : expected duration of one task; None if unknown, then nothing is sent ahead
@@ -56,8 +58,8 @@ class Distributor:
         room = self.fits(request)
         if task_s is None:
             return room
-        slots = self.slots(request)
-        ahead = min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * slots
+        now = room + self._charged.get(request, 0)
+        ahead = min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * now
         return room + max(0, ahead - self.prefilled(request))
 
     def prefilled(self, request: Resources) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stargen.messages import AttemptRef, TaskFault
 from stargen.records import AssignedRow, NodeJoined, NodeLost, NodeState, TasksAssigned
-from stargen.scheduling import fragmenter
+from stargen.scheduling import fragmenter, placement
 from stargen.scheduling.desk import Desk
 from stargen.scheduling.events import (
     NodeAttached,
@@ -180,7 +180,7 @@ class Standing:
             silent_s = now - node.detached_at
             if silent_s > self._patience_with(node, now):
                 self._lose(node, f"silent for {silent_s:.0f} s")
-        self._take_back_surplus()
+        self._take_back_surplus(now)
 
     def _patience_with(self, node: Node, now: float) -> float:
         ages = [
@@ -191,17 +191,20 @@ class Standing:
         patience = self.patience
         return max(patience.lost_after_s, min(patience.share * longest, patience.most_s))
 
-    def _take_back_surplus(self) -> None:
+    def _take_back_surplus(self, now: float) -> None:
         """When a node idles and a job has no more to give, others share what was sent ahead."""
         nodes = [node for node in self.state.nodes if node.takes_work]
-        if len(nodes) < 2 or not any(node.distributor.idle for node in nodes):
+        idle = [node for node in nodes if node.distributor.idle]
+        if not idle or len(nodes) < 2:
             return
         for job in self.state.jobs:
             if job.closed or job.plan.is_select or fragmenter.waiting(job, 0) or job.retry:
                 continue
+            request = job.requests[0]
+            if all(placement.refusal(node, job, request, now) is not None for node in idle):
+                continue
             for node in nodes:
-                if node.distributor.held(job.index) <= 1:
-                    continue
-                ahead = node.distributor.prefilled(job.requests[0][0])
-                if ahead > 1:
-                    self.desk.command(TakeBackTasks(node.name, job.index, ahead // 2))
+                held = node.distributor.held(job.index)
+                ahead = min(held, node.distributor.prefilled(request[0])) if held else 0
+                if ahead > 0:
+                    self.desk.command(TakeBackTasks(node.name, job.index, -(-ahead // 2)))

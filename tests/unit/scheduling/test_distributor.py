@@ -42,6 +42,18 @@ def test_only_short_tasks_are_sent_ahead_and_not_without_bound():
     assert d.room(one, 0.0) == 2 + 2 * PREFILL_MAX
 
 
+def test_nothing_is_sent_ahead_to_wait_behind_other_tasks():
+    d = Distributor(Resources(cores=4))
+    short = Resources(cores=1)
+    d.take(0, [0], Resources(cores=3))
+    assert d.room(short, 0.05) == 1 + 1 * 5, "one core is left"
+    d.take(1, [0], short)
+    assert d.room(short, 0.05) == 5, "behind the one that runs"
+    full = Distributor(Resources(cores=4))
+    full.take(0, [0], Resources(cores=4))
+    assert full.room(short, 0.05) == 0
+
+
 def test_releasing_twice_changes_nothing():
     d = Distributor(Resources(cores=2))
     d.take(0, [5], Resources(cores=1))
