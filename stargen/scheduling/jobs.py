@@ -211,14 +211,22 @@ class JobState:
             return sum(self.arrived) - (queued - done)
         return done
 
+    def in_tasks(self) -> int:
+        """Candidates of open tasks."""
+        return sum(lane.cursor - lane.done.total for lane in self.lanes)
+
     def backlog(self) -> int:
-        """Candidates that came in and are not consumed."""
-        return sum(stream.length for stream in self.upstream) - self.consumed()
+        """Candidates that came in and are in no task yet.
+
+        Those at work are bounded by the nodes; were they counted, a bound on what waits would
+        leave the nodes of a large cluster idle.
+        """
+        came_in = sum(stream.length for stream in self.upstream)
+        return came_in - self.consumed() - self.in_tasks()
 
     def reserved(self) -> float:
         """Candidates that open tasks are expected to put out."""
-        open_inputs = sum(lane.cursor - lane.done.total for lane in self.lanes)
-        return open_inputs * max(self.pace.fan_out, 0.0)
+        return self.in_tasks() * max(self.pace.fan_out, 0.0)
 
     def needed_from(self, input_: int) -> int:
         """The first entry of that input whose location this job may still ask for."""

@@ -46,6 +46,18 @@ def test_an_edge_never_holds_more_than_its_buffer():
     assert max(seen) <= 10
 
 
+def test_a_buffer_smaller_than_the_cluster_leaves_no_core_idle():
+    """What is at work does not wait: 2,000 nodes run more tasks than an edge should hold."""
+    p = plan(job("make", shape=Shape.SOURCE, total=200), job("slow", "make", buffer=3))
+    c = Cluster(p, {"make": same, "slow": same}, [(f"n{i}", 4) for i in range(4)])
+    c.random.choice = lambda refs: min(refs, key=lambda ref: ref.job)
+    for agent in [*c.agents.values()] * 4:
+        while any(ref.job == 0 for ref in agent.running):
+            c.finish_one(agent)
+    assert sum(len(agent.running) for agent in c.agents.values()) == 16
+    assert c.scheduler.state.jobs[1].backlog() <= 3
+
+
 def test_a_keyed_job_keeps_the_first_of_each_key_and_sees_what_was_kept():
     def unique(names, kept):
         have = {k.split("/")[1][-1] for k in kept}
