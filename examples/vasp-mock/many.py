@@ -13,11 +13,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from trial import environment, fates, left_over, start, write
+from trial import environment, fates, left_over, start, write, wrong_energies
 
 from stargen.processes import processes
 
-_SHARE = 0.02
+_SHARE = 0.03
 _PLAN = [
     {"fault": kind, "at_step": 2, "times": times, "share": _SHARE}
     for kind, times in (
@@ -66,9 +66,12 @@ def main() -> int:
         ).most_common():
             print(f"{n:5d}  corrected: {fault}")
         once = all(fate.times_ended == 1 for fate in found.values())
-        left = left_over(folder)
-        print(f"each ended once: {once}; left over: {len(left)}; {time.monotonic() - began:.0f} s")
-        return 0 if once and not left else 1
+        left, wrong = left_over(folder), wrong_energies(found)
+        print(
+            f"each ended once: {once}; wrong energies: {len(wrong)}; left over: {len(left)}; "
+            f"{time.monotonic() - began:.0f} s"
+        )
+        return 0 if once and not left and not wrong else 1
 
 
 if __name__ == "__main__":

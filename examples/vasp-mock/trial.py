@@ -6,9 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
 
 from stargen.crystal import Candidate, decode_drops, decode_entry
 from stargen.journal import read_entry, read_records
@@ -40,10 +46,20 @@ use = "vasp.{verb}"
 preset = "pbe"
 kspacing = 1.2
 incar = {{ EDIFFG = -1e-4 }}
-silent_s = 4
-start_s = 4
+silent_s = 10
+start_s = 15
 """
 _DFT = 1
+_LOWERED_EV, _SAME_EV = 4.0, 1e-3
+"""The stand-in lowers the energies of EMT, which has copper at 0."""
+
+
+class Failure(NamedTuple):
+    """An attempt that failed: its class, when, and why."""
+
+    failure: str
+    at: float
+    message: str
 
 
 @dataclass(slots=True)
@@ -52,14 +68,18 @@ class Fate:
 
     Parameters
     ----------
-    failures : (class, message) of the attempts that failed
+    failures : attempts that failed
     end : kept, dropped or quarantined, with the reason
     """
 
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     end: str = "unaccounted"
     times_ended: int = 0
     candidate: Candidate | None = None
+
+    @property
+    def kept(self) -> bool:
+        return self.candidate is not None
 
     @property
     def corrections(self) -> list[dict[str, Any]]:
@@ -125,7 +145,7 @@ def fates(folder: Path, count: int) -> dict[str, Fate]:
     """{candidate: its fate}, from the journal alone."""
     journal = folder / "out" / "journal"
     found = {f"read/{k}": Fate() for k in range(count)}
-    failures: dict[int, list[tuple[str, str]]] = {}
+    failures: dict[int, list[Failure]] = {}
     names: dict[int, str] = {}
     for _, body in read_records(journal):
         record = decode(body)
@@ -134,7 +154,7 @@ def fates(folder: Path, count: int) -> dict[str, Fate]:
                 for row in record.rows:
                     names[row.ordinal] = _finished(journal, row, found)
             case TaskFailed(job=job) if job == _DFT:
-                told = (record.failure, record.message)
+                told = Failure(record.failure, record.at, record.message)
                 failures.setdefault(record.ordinal, []).append(told)
             case CandidateQuarantined(job=job) if job == _DFT:
                 entry = read_entry(journal, Location(*record.location))
@@ -147,6 +167,12 @@ def fates(folder: Path, count: int) -> dict[str, Fate]:
         if ordinal in names:
             found[names[ordinal]].failures = told
     return found
+
+
+def failed_attempts(folder: Path) -> Counter[str]:
+    """{message: how many attempts failed with it}."""
+    records = (decode(body) for _, body in read_records(folder / "out" / "journal"))
+    return Counter(record.message for record in records if isinstance(record, TaskFailed))
 
 
 def _finished(journal: Path, row: Any, found: dict[str, Fate]) -> str:
@@ -163,6 +189,20 @@ def _finished(journal: Path, row: Any, found: dict[str, Fate]) -> str:
             found[name].end = f"dropped: {drop.reason} ({drop.detail})"
             found[name].times_ended += 1
     return name
+
+
+def wrong_energies(found: dict[str, Fate]) -> list[str]:
+    """Candidates whose energy is not that of the same crystal relaxed here, without Star-gen."""
+    atoms = bulk("Cu", cubic=False)
+    atoms.calc = EMT()
+    BFGS(FrechetCellFilter(atoms), logfile=None).run(fmax=1e-4)
+    right = float(atoms.get_potential_energy()) - _LOWERED_EV
+    return [
+        name
+        for name, fate in found.items()
+        if fate.candidate is not None
+        and abs(float(fate.candidate.properties["energy_per_atom"] or 0.0) - right) > _SAME_EV
+    ]
 
 
 def left_over(folder: Path) -> list[int]:

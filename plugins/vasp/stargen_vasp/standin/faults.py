@@ -23,6 +23,10 @@ from pathlib import Path
 from typing import NoReturn
 
 VARIABLE = "STARGEN_MOCK_VASP_FAULTS"
+LOG = "STARGEN_MOCK_VASP_LOG"
+"""Environment variable: a file that gets a line for each fault: the candidate's name, which fault,
+seconds since the inputs were written, seconds since the epoch."""
+
 _COUNTS = "standin-faults.json"
 _FOR_EVER_S = 3_600.0
 
@@ -157,6 +161,12 @@ class Faults:
     def _count(self, kind: str) -> None:
         self._counts[kind] = self._counts.get(kind, 0) + 1
         (self._folder / _COUNTS).write_text(json.dumps(self._counts))
+        log = os.environ.get(LOG)
+        if log is not None:
+            now = time.time()
+            since_inputs = now - (self._folder / "INCAR").stat().st_mtime
+            with Path(log).open("a") as file:
+                file.write(json.dumps([_name(self._folder), kind, since_inputs, now]) + "\n")
 
 
 _ELSEWHERE = (
@@ -185,8 +195,13 @@ def _read_counts(path: Path) -> dict[str, int]:
         return {}
 
 
+def _name(folder: Path) -> str:
+    """The candidate's, by the first line of POSCAR."""
+    return (folder / "POSCAR").read_text().split("\n", 1)[0].split()[0]
+
+
 def _drawn(folder: Path, fault: Fault) -> bool:
-    name = (folder / "POSCAR").read_text().split("\n", 1)[0].split()[0]
+    name = _name(folder)
     if fault.only not in (None, name):
         return False
     if fault.share >= 1.0:
