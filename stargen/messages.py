@@ -76,7 +76,7 @@ class TaskFault(NamedTuple):
 
 
 class RunningTask(NamedTuple):
-    """How one running attempt is doing."""
+    """How one running attempt is doing; `cores`: how many it keeps busy, `io_mib_s`: disks too."""
 
     job: int
     ordinal: int
@@ -86,6 +86,8 @@ class RunningTask(NamedTuple):
     done: float
     total: float
     rss_gib: float
+    cores: float = 0.0
+    io_mib_s: float = 0.0
 
 
 class StepDef(NamedTuple):
@@ -247,8 +249,9 @@ class Load:
     """A sample of the node: CPU share, memory, disk, pressure, and its running tasks.
 
     `gpus`: rows of [index, busy percent, used GiB, total GiB, degrees Celsius]; `celsius`: the
-    hottest sensor of the machine, 0 if unknown. Only for who looks closely: `cores`, the percent of
-    each, and `said`, rows of [job, ordinal, the end of what the task wrote].
+    hottest sensor of the machine, 0 if unknown; pressures: percent of the last ten seconds in which
+    something waited; `disks`: rows of [what for, used GiB, total GiB]. Only for who looks closely:
+    `cores`, the percent of each, and `said`, rows of [job, ordinal, the end of what it wrote].
     """
 
     cpu_percent: float
@@ -263,6 +266,9 @@ class Load:
     scratch_gib: float = 0.0
     cores: list[float] = field(default_factory=list[float])
     said: list[Any] = field(default_factory=list[Any])
+    cpu_pressure: float = 0.0
+    memory_pressure: float = 0.0
+    disks: list[Any] = field(default_factory=list[Any])
 
 
 @messages.add(13)

@@ -11,6 +11,7 @@ from stargen.cli.places import Campaign, find_folder
 from stargen.cli.tables import (
     JOB_HEADINGS,
     allocation_lines,
+    busy,
     failure_lines,
     headline,
     job_rows,
@@ -88,6 +89,8 @@ def show_picture(name: str, picture: dict[str, Any]) -> None:
     typer.secho(headline(name, picture).text, bold=True)
     show_table(JOB_HEADINGS, job_rows(picture))
     for line in allocation_lines(picture):
+        typer.echo(line)
+    if line := busy(picture):
         typer.echo(line)
     for note in notes(picture):
         typer.secho(note, fg="yellow")

@@ -12,6 +12,7 @@ import typer
 
 from stargen.cli.loading import ConfigFile
 from stargen.cli.places import Campaign, find_folder
+from stargen.cli.tables import NODE_HEADINGS, node_row
 from stargen.cli.words import AsJson, show_json, show_table
 from stargen.errors import NodeError, UserError
 
@@ -86,10 +87,7 @@ def list_(campaign: Campaign = None, as_json: AsJson = False) -> None:
     if as_json:
         show_json(nodes)
         return
-    show_table(
-        ["node", "pool", "state", ">running"],
-        [[each["name"], each["pool"], each["state"], str(each["running"])] for each in nodes],
-    )
+    show_table(NODE_HEADINGS, [node_row(each) for each in nodes])
 
 
 @app.command()

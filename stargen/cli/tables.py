@@ -19,6 +19,13 @@ _LAG = 1_000
 """Records that a sink may be behind before people hear of it: some are always on their way."""
 
 
+NODE_HEADINGS = (
+    *("node", "pool", "state", ">running"),
+    *(">CPU %", ">memory GiB", ">GPUs %", "disks filled", "cpu/memory/io waits %"),
+)
+_PRESSURES = ("cpu", "memory", "io")
+
+
 class Headline(NamedTuple):
     """The campaign in one line, and how far it is (0 to 1; None if nobody knows)."""
 
@@ -53,6 +60,47 @@ def _time_left(picture: Picture) -> str:
         return f"about {duration(picture['eta_s'])} left"
     least_s = picture["eta_at_least_s"]
     return f"at least {duration(least_s)} left" if least_s >= 1 else "time left unknown"
+
+
+def node_row(node: Picture) -> list[str]:
+    """A node under `NODE_HEADINGS`: how it stands, and how busy it is as far as that is known."""
+    known = [node["name"], node["pool"], node["state"], str(node["running"])]
+    load = node.get("load")
+    if load is None:
+        return [*known, *[""] * (len(NODE_HEADINGS) - len(known))]
+    memory = f"{load['memory_used_gib']:.1f} of {load['memory_total_gib']:.0f}"
+    gpus = " ".join(f"{row[1]:.0f}" for row in load["gpus"])
+    disks = ", ".join(f"{name} {100 * used / total:.0f} %" for name, used, total in load["disks"])
+    waits = " ".join(f"{load[f'{name}_pressure']:.0f}" for name in _PRESSURES)
+    return [*known, f"{load['cpu_percent']:.0f}", memory, gpus, disks, waits]
+
+
+def busy(picture: Picture) -> str:
+    """The nodes together, in one line; nothing if no sample has come."""
+    loads = [load for node in picture["nodes"] if (load := node.get("load")) is not None]
+    if not loads:
+        return ""
+    used, total = (sum(load[f"memory_{what}_gib"] for load in loads) for what in ("used", "total"))
+    parts = [
+        f"CPU {sum(load['cpu_percent'] for load in loads) / len(loads):.0f} %",
+        f"memory {used:.0f} of {total:.0f} GiB",
+    ]
+    gpus = [row[1] for load in loads for row in load["gpus"]]
+    if gpus:
+        parts.append(f"{len(gpus)} GPUs {sum(gpus) / len(gpus):.0f} %")
+    disks = [
+        (used / total, f"{name} of {node['name']}")
+        for node in picture["nodes"]
+        if node.get("load") is not None
+        for name, used, total in node["load"]["disks"]
+        if total
+    ]
+    if disks:
+        share, which = max(disks)
+        parts.append(f"fullest disk {100 * share:.0f} % ({which})")
+    waits = {name: max(load[f"{name}_pressure"] for load in loads) for name in _PRESSURES}
+    parts.append("waits for " + ", ".join(f"{name} {most:.0f} %" for name, most in waits.items()))
+    return f"nodes: {'; '.join(parts)}"
 
 
 def job_rows(picture: Picture) -> list[list[str]]:

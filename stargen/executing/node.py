@@ -21,7 +21,7 @@ from stargen.executing.dispatcher import Dispatcher, Flight
 from stargen.executing.faults import fault_of
 from stargen.executing.interest import Interest, last_words
 from stargen.executing.limits import Limits
-from stargen.executing.monitor import PAGE_GIB, Monitor, Sample
+from stargen.executing.monitor import PAGE_GIB, Monitor, Sample, Use
 from stargen.executing.options import AgentOptions, topology
 from stargen.executing.outcomes import Outcomes
 from stargen.executing.pool import WorkerPool
@@ -79,7 +79,9 @@ class Node:
         self._results = results
         self._scratch = scratch
         self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints", group)
-        self._monitor = Monitor(options.state)
+        self._monitor = Monitor(
+            {"state": options.state, "scratch": scratch.place("local"), "RAM": scratch.place("ram")}
+        )
         self._samples: deque[Sample] = deque(
             [Sample(out_of_memory_kills=out_of_memory_kills())], maxlen=3
         )
@@ -214,10 +216,12 @@ class Node:
         """Take a sample of the node every second, and now and then look for strays."""
         count = 0
         while True:
-            sample = await asyncio.to_thread(self._monitor.sample, self._limited_folders())
+            leaders = {worker.pid for worker in self._pool.workers.values()}
+            leaders |= {*self._outcomes.programs.values()}
+            sample = await asyncio.to_thread(self._monitor.sample, self._limited_folders(), leaders)
             self._samples.append(sample)
             for worker in self._pool.workers.values():
-                worker.rss_gib = sample.memory.get(worker.pid, 0.0)
+                worker.rss_gib = sample.memory_of(worker.pid)
             if self._results.has_master and self._interest.due(time.monotonic()):
                 self._results.say(self.load())
             count += 1
@@ -237,7 +241,11 @@ class Node:
             attempt = AttemptId(flight.cell.epoch, flight.cell.n)
             done, total = self._outcomes.progress.get(attempt, (0.0, 0.0))
             elapsed_s = now - flight.cell.since
-            rows.append(RunningTask(*flight.ref, elapsed_s, done, total, rss.get(attempt, 0.0)))
+            use = sample.use.get(self._leader(flight), Use())
+            rss_gib = rss.get(attempt, 0.0)
+            rows.append(
+                RunningTask(*flight.ref, elapsed_s, done, total, rss_gib, use.cores, use.io_mib_s)
+            )
         return Load(
             sample.cpu_percent,
             sample.memory_used_gib,
@@ -246,11 +254,14 @@ class Node:
             len(self._buffer),
             rows,
             sample.gpus,
-            sample.io_pressure,
+            sample.pressure.get("io", 0.0),
             sample.celsius,
             sum(sample.scratch.values()),
             sample.cores if closely else [],
             self._said(running) if closely else [],
+            sample.pressure.get("cpu", 0.0),
+            sample.pressure.get("memory", 0.0),
+            sample.disks,
         )
 
     def _said(self, running: list[Flight]) -> list[Any]:
@@ -269,18 +280,24 @@ class Node:
 
     def _rss(self, running: list[Flight]) -> dict[AttemptId, float]:
         """Memory of running attempts, GiB; fresh where there is a limit to watch."""
-        memory = self._samples[-1].memory
+        sample = self._samples[-1]
         found: dict[AttemptId, float] = {}
-        for slot, _, cell in running:
-            attempt = AttemptId(cell.epoch, cell.n)
-            is_program = slot.worker.kind.programs is not None
-            leader = self._outcomes.programs.get(attempt, 0) if is_program else slot.worker.pid
-            used = memory.get(leader, 0.0)
+        for flight in running:
+            slot, _, cell = flight
+            leader = self._leader(flight)
+            used = sample.memory_of(leader)
             if leader and slot.line.resources.memory_gib:
                 process = process_of(leader)
                 used = max(used, process.rss_pages * PAGE_GIB if process is not None else 0.0)
-            found[attempt] = used
+            found[AttemptId(cell.epoch, cell.n)] = used
         return found
+
+    def _leader(self, flight: Flight) -> int:
+        """The process whose session or group an attempt is; 0 for a program not known yet."""
+        worker = flight.slot.worker
+        if not worker.kind.is_host:
+            return worker.pid
+        return self._outcomes.programs.get(AttemptId(flight.cell.epoch, flight.cell.n), 0)
 
     def _limited_folders(self) -> dict[AttemptId, Path]:
         """Folders of running attempts that have a quota."""

@@ -40,6 +40,9 @@ def load_json(load: Load, *, running: bool) -> dict[str, Any]:
         "scratch_gib": load.scratch_gib,
         "buffered": load.buffered,
         "io_pressure": load.io_pressure,
+        "cpu_pressure": load.cpu_pressure,
+        "memory_pressure": load.memory_pressure,
+        "disks": load.disks,
         "celsius": load.celsius,
         "gpus": load.gpus,
     }

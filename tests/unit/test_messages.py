@@ -65,7 +65,7 @@ def test_old_forms_1_0_are_read_with_defaults():
         m.Advanced: ([17, 1, 2.0, 3.0], "epoch", 0),
         m.Spawned: ([18, 1, 2], "epoch", 0),
         m.TasksDone: ([9, 0, [[1, 2, 3, 0.5, [b"e"]]]], "job", 0),
-        m.Load: ([12, 1.0, 2.0, 3.0, 4.0, 5, []], "said", []),
+        m.Load: ([12, 1.0, 2.0, 3.0, 4.0, 5, []], "disks", []),
     }
     for cls, (form, name, value) in old.items():
         message = m.decode(pack(form))

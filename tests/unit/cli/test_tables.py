@@ -3,12 +3,40 @@ import copy
 import pytest
 
 from stargen.cli.pictures import remembered
-from stargen.cli.tables import failure_lines, funnel_rows, headline, job_rows, notes
+from stargen.cli.tables import (
+    NODE_HEADINGS,
+    busy,
+    failure_lines,
+    funnel_rows,
+    headline,
+    job_rows,
+    node_row,
+    notes,
+)
+from stargen.master.loads import load_json
+from stargen.messages import Load
 
 
 @pytest.fixture
 def picture(campaign):
     return copy.deepcopy(remembered(campaign)) | {"state": "running", "reason": ""}
+
+
+def test_a_node_is_shown_with_what_it_uses(picture):
+    (node,) = picture["nodes"]
+    assert node_row(node)[:3] == ["local", "local", "ready"]
+    assert len(node_row(node)) == len(NODE_HEADINGS)
+    assert busy(picture) == ""
+    load = Load(
+        12.0, 3.0, 16.0, 40.0, 0, [], [[0, 90.0, 1.0, 80.0, 50.0], [1, 10.0, 1.0, 80.0, 50.0]], 7.0,
+        cpu_pressure=2.0, disks=[["state", 60.0, 100.0], ["RAM", 1.0, 8.0]],
+    )  # fmt: skip
+    node["load"] = load_json(load, running=True)
+    assert node_row(node)[4:] == ["12", "3.0 of 16", "90 10", "state 60 %, RAM 12 %", "2 0 7"]
+    assert busy(picture) == (
+        "nodes: CPU 12 %; memory 3 of 16 GiB; 2 GPUs 50 %; fullest disk 60 % (state of local);"
+        " waits for cpu 2 %, memory 0 %, io 7 %"
+    )
 
 
 def test_the_headline_says_how_far_it_is(picture):
