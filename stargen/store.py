@@ -15,6 +15,9 @@ from stargen.files import Filesystem, filesystem_of, make_folder, write_atomical
 SOCKET_PATH_BYTES = 100
 """Longest path of a socket; the system's limit is 104 to 108, by platform."""
 
+WHERE = "where.json"
+"""In the folder `meeting`: addresses of the master that runs now."""
+
 SOCKET_NAME_BYTES = 24
 """Room that is kept for a socket's own name."""
 
@@ -53,6 +56,11 @@ class CampaignFolder:
     @property
     def run(self) -> Path:
         return self.root / "run"
+
+    @property
+    def meeting(self) -> Path:
+        """Where a master on another machine is found, and the keys to it."""
+        return self.run / "meet"
 
     def prepare(self) -> None:
         """Make what is missing."""

@@ -12,6 +12,9 @@ Picture = dict[str, Any]
 INTERRUPTED = "interrupted"
 """State of a campaign that has not ended and has no master."""
 
+AWAY = "away"
+"""State of a campaign whose master was last on another machine, and is not reached from here."""
+
 
 def picture_of(folder: CampaignFolder) -> Picture:
     """What `ControlClient.status` gives, or the journal tells."""
@@ -20,8 +23,22 @@ def picture_of(folder: CampaignFolder) -> Picture:
     try:
         with ControlClient.of(folder.root) as master:
             return master.status()
-    except NoMaster:
-        return remembered(folder)
+    except NoMaster as nobody:
+        picture = remembered(folder)
+        elsewhere = _elsewhere(folder)
+        if picture["state"] == INTERRUPTED and elsewhere is not None:
+            picture |= {"state": AWAY, "reason": f"{elsewhere}; {nobody}"}
+        return picture
+
+
+def _elsewhere(folder: CampaignFolder) -> str | None:
+    """Who holds the campaign on another machine, of whom nobody here knows whether it lives."""
+    import socket
+
+    from stargen.journal import read_holder
+
+    holder = read_holder(folder.journal / "lock")
+    return None if holder is None or holder.host == socket.gethostname() else f"held by {holder}"
 
 
 def remembered(folder: CampaignFolder) -> Picture:

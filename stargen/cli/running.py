@@ -41,6 +41,12 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach", help="Run on in a process of its own, and return.")
     ] = False,
+    submit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POOL", help="Run in an allocation of this pool's batch system, and return."
+        ),
+    ] = None,
     takeover: Annotated[
         bool,
         typer.Option("--takeover", help="Take the campaign from a master on a host that is gone."),
@@ -55,6 +61,7 @@ def up(
     """
     from stargen.cli.live import view_of
     from stargen.master.detached import detach as start_apart
+    from stargen.master.detached import submit as in_queue
     from stargen.master.launch import run
 
     plan, settings = load(file, config)
@@ -65,6 +72,13 @@ def up(
     if detach:
         master = start_apart(file, folder=place, config=config, takeover=takeover)
         typer.echo(f"{name} runs as process {master.pid}; it says what it does in {master.log}")
+        typer.echo(f"stargen status --campaign {_short(name, place)}")
+        return
+    if submit is not None:
+        queued = in_queue(
+            file, folder=place, settings=settings, pool=submit, config=config, takeover=takeover
+        )
+        typer.echo(f"{name} runs as soon as job {queued.job} starts; it prints to {queued.output}")
         typer.echo(f"stargen status --campaign {_short(name, place)}")
         return
     with view_of(name) as view:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from stargen.devices import first_gpus
 from stargen.executing.capacity import Topology
+from stargen.launchers.base import ENDS_AT
 from stargen.machine import this_machine
 from stargen.model import Resources
 
-ENDS_AT = ("STARGEN_ENDS_AT", "SLURM_JOB_END_TIME")
+_END_TIMES = (ENDS_AT, "SLURM_JOB_END_TIME")
 """Environment variables that say when an allocation ends: of our own scripts, and Slurm's."""
 
 _NUMA = Path("/sys/devices/system/node")
@@ -104,7 +105,7 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
 
 def end_of_allocation(environ: Mapping[str, str]) -> float | None:
     """When the allocation ends that this process runs in, UNIX time; None if nobody says."""
-    for name in ENDS_AT:
+    for name in _END_TIMES:
         with suppress(KeyError, ValueError):
             return float(environ[name])
     return None

@@ -15,7 +15,7 @@ import secrets
 import shlex
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from qtoolkit.core.exceptions import QTKError
 
 from stargen.config import Pool
 from stargen.errors import NodeError
+from stargen.launchers.base import ENDS_AT
 from stargen.launchers.commands import LocalShell, Shell, put_file
 from stargen.launchers.onnode import answer_in, settings_to_json
 from stargen.launchers.report import NodeReport, interpreter
@@ -120,6 +121,10 @@ class System(Protocol):
         """
         ...
 
+    def notice(self, seconds: float) -> list[str]:
+        """Lines by which the script's process gets SIGTERM so long before its time is over."""
+        ...
+
     def reasons(self, stdout: str) -> Mapping[str, str]:
         """{job number: why it waits}, as far as the listing says."""
         ...
@@ -197,6 +202,23 @@ class BatchLauncher:
             raise NodeError(_said(done), node=job_name)
         return str(result.job_id)
 
+    async def submit_master(
+        self, settings: Pool, job_name: str, script: Path, command: Sequence[str]
+    ) -> str:
+        """Ask for an allocation in which a master runs, as long as they last; its number.
+
+        Raises
+        ------
+        NodeError : as `submit`
+        """
+        batch = settings.batch
+        lines = (*self._system.notice(2 * batch.margin_s), *batch.lines)
+        settings = replace(settings, batch=replace(batch, lines=lines))
+        try:
+            return await self._send(settings, job_name, script, batch.ladder_s[-1], command)
+        finally:
+            await self.close()
+
     async def look(
         self, settings: Pool, campaign_id: str, known: Mapping[str, str]
     ) -> dict[str, QueueRow]:
@@ -242,8 +264,8 @@ class BatchLauncher:
             lines = [self._system.io.get_cancel_cmd(job_id) for job_id in job_ids]
             await self._at(settings).run("; ".join(lines), _PATIENCE_S)
 
-    async def last_words(self, spec: AllocationSpec, job_id: str) -> str:
-        """How an allocation ended, as far as anybody knows, and the end of what it printed.
+    async def last_words(self, spec: AllocationSpec, job_id: str, *, output: bool) -> str:
+        """How an allocation ended, as far as anybody knows, and the end of its `output`.
 
         Raises
         ------
@@ -255,9 +277,10 @@ class BatchLauncher:
         if line:
             done = await shell.run(line, _PATIENCE_S)
             parts.append(self._system.read_last_state(done.stdout))
-        output = shlex.quote(str(spec.file("out")))
-        done = await shell.run(f"tail -n {_TAIL_LINES} {output} 2>/dev/null", _PATIENCE_S)
-        parts.append(done.stdout.strip())
+        if output:
+            file = shlex.quote(str(spec.file("out")))
+            done = await shell.run(f"tail -n {_TAIL_LINES} {file} 2>/dev/null", _PATIENCE_S)
+            parts.append(done.stdout.strip())
         return "\n".join(part for part in parts if part)
 
     async def share(self, settings: Pool, folder: Path, campaign_id: str) -> None:
@@ -357,7 +380,7 @@ def _body(settings: Pool, walltime_s: float, command: Sequence[str]) -> list[str
     """The lines of a script behind its head: when it ends, what the site needs, the command."""
     ends = f"$(( $(date +%s) + {int(walltime_s)} ))"
     return [
-        f"export STARGEN_ENDS_AT=${{SLURM_JOB_END_TIME:-{ends}}}",
+        f"export {ENDS_AT}=${{SLURM_JOB_END_TIME:-{ends}}}",
         *(["set -e", *settings.setup] if settings.setup else ()),
         f"exec {shlex.join(command)}",
     ]

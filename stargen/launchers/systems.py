@@ -32,6 +32,9 @@ class _System:
     def reasons(self, stdout: str) -> Mapping[str, str]:
         return {}
 
+    def notice(self, seconds: float) -> list[str]:
+        return []
+
     def last_state(self, job_id: str) -> str:
         return ""
 
@@ -65,6 +68,9 @@ class Slurm(_System):
 
     def walltime(self, seconds: float) -> dict[str, Any]:
         return {"time": _clock(seconds)}
+
+    def notice(self, seconds: float) -> list[str]:
+        return [f"#SBATCH --signal=B:TERM@{int(seconds)}"]
 
     def spread(self, nodes: int) -> list[str]:
         return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]

@@ -10,6 +10,7 @@ name in the queue.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -153,7 +154,9 @@ class Allocator:
     def wanted(self, name: str) -> bool:
         """Whether a node of that name may report."""
         allocation = self._allocations().of_node(name)
-        return allocation is not None and allocation.is_open and name in allocation.node_names()
+        if allocation is None or allocation.pool not in self.desks:
+            return False
+        return allocation.is_open and name in allocation.node_names()
 
     def welcome(self, caller: Caller) -> None:
         """An agent has reported: from here on its node is kept."""
@@ -257,7 +260,7 @@ class Allocator:
             if name in known or name in jobs:
                 desk.jobs[name] = row.job_id
                 self._tell(name, row.state, row.reason, row.job_id)
-            elif name.startswith(f"{desk.name}-"):
+            elif re.fullmatch(rf"{re.escape(desk.name)}-\d+", name):
                 self._host().alert(
                     f"job {row.job_id} of an allocation that nobody knows is cancelled"
                 )
@@ -275,8 +278,8 @@ class Allocator:
         if allocation is None:
             return
         spec = self._spec(desk, name, allocation.nodes, allocation.walltime_s)
-        words = await self._try(desk, desk.launcher.last_words(spec, job_id))
-        self._tell(name, ENDED, words or "it has left the queue", job_id)
+        asked = desk.launcher.last_words(spec, job_id, output=not allocation.joined)
+        self._tell(name, ENDED, await self._try(desk, asked) or "it has left the queue", job_id)
 
     async def _try(self, desk: BatchDesk, asked: Awaitable[T]) -> T | None:
         """What the batch system answers; None, after saying so, if it cannot be asked."""
@@ -319,6 +322,7 @@ class Allocator:
     async def _end_pool(self, desk: BatchDesk) -> list[str]:
         async with desk.lock:
             deadline = time.monotonic() + _END_S
+            desk.jobs |= {a.name: a.job_id for a in self._open(desk) if a.job_id}
             left = set(desk.jobs)
             if left:
                 await self._try(desk, desk.launcher.cancel(desk.settings, list(desk.jobs.values())))

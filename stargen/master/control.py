@@ -17,12 +17,15 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, cast, get_args, get_type_hints
 
-from stargen.errors import UserError
+from stargen.errors import NodeError, UserError
 from stargen.scheduling.events import Asked
-from stargen.store import CampaignFolder
+from stargen.store import WHERE, CampaignFolder
 from stargen.transport.local import bind_unix, peer_uid
+
+if TYPE_CHECKING:
+    from stargen.master.elsewhere import Tunnel
 
 SOCKET_NAME = "control"
 ACTIONS = frozenset(get_args(get_type_hints(Asked)["action"]))
@@ -172,11 +175,31 @@ class ControlClient:
         self._socket.settimeout(None)
         self._lines = self._socket.makefile("rb")
         self._me = _login()
+        self._tunnel: Tunnel | None = None
 
     @classmethod
     def of(cls, folder: Path) -> ControlClient:
-        """The client of the master that runs the campaign in `folder`; NoMaster if none does."""
-        return cls(CampaignFolder(folder).socket(SOCKET_NAME))
+        """The client of the master that runs the campaign in `folder`, here or elsewhere.
+
+        Raises
+        ------
+        NoMaster : none does, or it is on another machine and not reached
+        """
+        place = CampaignFolder(folder)
+        try:
+            return cls(place.socket(SOCKET_NAME))
+        except NoMaster:
+            if not _listens_elsewhere(place):
+                raise
+        from stargen.master.elsewhere import Tunnel
+
+        try:
+            tunnel = Tunnel(folder)
+        except NodeError as error:
+            raise NoMaster(f"no master is running this campaign here; {error}") from error
+        client = cls(tunnel.path)
+        client._tunnel = tunnel
+        return client
 
     def __enter__(self) -> ControlClient:
         return self
@@ -187,14 +210,14 @@ class ControlClient:
     def close(self) -> None:
         self._lines.close()
         self._socket.close()
+        if self._tunnel is not None:
+            self._tunnel.close()
 
     def status(self) -> dict[str, Any]:
         """The picture of the campaign: status_forms.as_json, with links, loads and sinks."""
         return self._ask_once("status")
 
-    def look(
-        self, since: float = 0.0, at: Sequence[str] = (), task: str = ""
-    ) -> dict[str, Any]:
+    def look(self, since: float = 0.0, at: Sequence[str] = (), task: str = "") -> dict[str, Any]:
         """Samples of the nodes, links, sinks and the journal; agents tell more often for a while.
 
         Parameters
@@ -249,6 +272,14 @@ class ControlClient:
             self._send(do, **parameters)
             while line := self._lines.readline():
                 yield _value(line)
+
+
+def _listens_elsewhere(place: CampaignFolder) -> bool:
+    """Whether a master on another machine has written down where it listens."""
+    try:
+        return json.loads((place.meeting / WHERE).read_text())["host"] != socket.gethostname()
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
 
 
 def _value(line: bytes) -> Any:

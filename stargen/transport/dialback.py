@@ -34,6 +34,7 @@ _LOGIN_S = 15.0
 _STRANGERS = 64
 """So many may be under way to prove themselves; more are hung up on, and come again."""
 _OPEN_S = 30.0
+_PAUSES_S = (0.05, 0.2, 1.0)
 
 Wanted = Callable[[str], bool]
 
@@ -56,15 +57,25 @@ class Caller:
         """
         try:
             async with asyncio.timeout(_OPEN_S):
+                await self._carry(stream)
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            raise LinkLost(words_of(error), node=self.name) from error
+
+    async def _carry(self, stream: Stream) -> None:
+        """The agent's side may need a moment before it knows that its report was taken."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
                 await self._connection.create_unix_connection(
                     lambda: SocketStream(stream), self.name
                 )
-        except asyncssh.ChannelOpenError as error:
-            if not self.lives:
-                raise LinkLost(words_of(error), node=self.name) from error
-            raise AgentGone("its agent does not listen", node=self.name) from error
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            raise LinkLost(words_of(error), node=self.name) from error
+            except asyncssh.ChannelOpenError as error:
+                if not self.lives:
+                    raise LinkLost(words_of(error), node=self.name) from error
+                if pause_s is None:
+                    raise AgentGone("its agent does not listen", node=self.name) from error
+                await asyncio.sleep(pause_s)
+            else:
+                return
 
     @property
     def lives(self) -> bool:

@@ -23,6 +23,7 @@ import psutil
 
 from stargen.errors import NodeError
 from stargen.files import write_atomically
+from stargen.store import WHERE, CampaignFolder
 
 _ALGORITHM = "ssh-ed25519"
 
@@ -54,7 +55,7 @@ class MeetingPlace:
     @classmethod
     def of(cls, campaign: Path) -> MeetingPlace:
         """That of the campaign in the folder `campaign`."""
-        return cls(campaign / "run" / "meet")
+        return cls(CampaignFolder(campaign).meeting)
 
     @property
     def agent_key(self) -> Path:
@@ -66,7 +67,7 @@ class MeetingPlace:
 
     @property
     def note(self) -> Path:
-        return self.folder / "where.json"
+        return self.folder / WHERE
 
     def prepare(self) -> None:
         """Make the folder and the keys, if they are not there."""

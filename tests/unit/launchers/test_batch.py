@@ -142,7 +142,7 @@ async def test_a_job_is_submitted_found_and_cancelled(fake):
     }
     await launcher.cancel(mine.settings, [job])
     await until_gone(launcher, mine, job)
-    assert "a pilot of" in await launcher.last_words(mine, job)
+    assert "a pilot of" in await launcher.last_words(mine, job, output=True)
     await launcher.cancel(mine.settings, [job])
 
 

@@ -1,0 +1,95 @@
+"""Campaigns in allocations of PBS, Grid Engine and LSF, whose commands are stand-ins here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cluster import commands
+from cluster.batch import SITE, WORK
+from cluster.hosts import Hosts
+from cluster.site import Site
+from support.checker import Books
+from support.real_campaigns import Desk, wait_for
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Login(Desk):
+    def __init__(self, base: Path, system: str) -> None:
+        super().__init__(base)
+        self._more = commands.install(system, base / "batch")
+        self.write("stargen.toml", SITE.replace('"slurm"', f'"{system}"'))
+        self.write("campaign.toml", WORK.format(count=8, seconds=0.5, more=""))
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | self._more
+
+
+@pytest.mark.parametrize("system", ["pbs", "sge", "lsf"])
+def test_a_campaign_runs_in_allocations(system: str, tmp_path: Path):
+    login = Login(tmp_path / "work", system)
+    try:
+        code, text = login.stargen("up", "campaign.toml", timeout_s=100)
+        assert code == 0, text
+        books = Books(login.base / "campaigns" / "far" / "journal")
+        books.check_complete()
+        books.check_database(login.base / "far.db")
+        assert "allocation cpu-1 (job 17" in text
+        assert "is ended: cancelled" in text
+        assert wait_for(lambda: not login.processes(), 20.0)
+    finally:
+        login.sweep()
+
+
+FAR = """\
+[master]
+heartbeat_s = 1
+lost_after_s = 15
+lease_s = 60
+
+[pool.cpu]
+launcher = "pbs"
+folder = "{own}/stargen"
+limits = {{ cores = 2, memory_gib = 1, gpus = 0 }}
+ssh = {{ config = "{config}" }}
+
+[pool.cpu.batch]
+login = "cn1"
+walltime = ["00:10:00"]
+look_s = 1
+"""
+
+LIGHT = """\
+[campaign]
+name = "far"
+
+[[job]]
+name = "make"
+use = "echo.source"
+params = { count = 12 }
+
+[[job]]
+name = "draw"
+input = "make"
+use = "echo.map"
+params = { seconds = 0.1, random = true }
+"""
+
+
+def test_a_batch_system_behind_a_login_host_that_shares_no_disk(hosts: Hosts, tmp_path: Path):
+    site = Site(tmp_path / "work", hosts)
+    login = hosts.hosts[0]
+    found = commands.install("pbs", tmp_path / "batch")
+    login.bashrc("".join(f"export {name}='{value}'\n" for name, value in found.items()))
+    own = login.folder / "scratch"
+    config = hosts.folder / "ssh_config"
+    (site.base / "stargen.toml").write_text(FAR.format(own=own, config=config))
+    (site.base / "campaign.toml").write_text(LIGHT)
+    code, text = site.stargen("up", "campaign.toml", timeout_s=100)
+    assert code == 0, text
+    assert "node cpu-1 joined" in text
+    Books(site.folder / "journal").check_complete()
+    assert not list((site.folder / "run").glob("agent-*"))
+    assert not (site.folder / "run" / "allocations").exists()
+    assert wait_for(lambda: not login.processes(), 20.0)
