@@ -13,7 +13,7 @@ from stargen.calculators.steps import Batch
 from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_entry
 from stargen.errors import BadResult, StargenError
 from stargen.executing.checkpoints import Progress
-from stargen.executing.costs import WORTH_TELLING_S, Costs
+from stargen.executing.costs import WORTH_TELLING_S, Costs, OwnProcess
 from stargen.executing.sharing import SharedStore
 from stargen.executing.staging import task_folder
 from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
@@ -43,7 +43,7 @@ class Attempt:
     say : sends a message to the agent
     listen : reads what the agent has sent meanwhile; may call `stop`
     hosts : those that it has for itself, if it has several
-    cores : how many it computes on in this process; 0 if its programs compute
+    own : this process, if it computes here; None if its programs compute
     """
 
     __slots__ = (
@@ -74,12 +74,12 @@ class Attempt:
         say: Callable[[Message], None],
         listen: Callable[[], None],
         hosts: tuple[str, ...] = (),
-        cores: int = 0,
+        own: OwnProcess | None = None,
     ) -> None:
         self.ref = ref
         self.hosts = hosts
         self.began = time.monotonic()
-        self.costs = Costs(self.began, cores)
+        self.costs = Costs(self.began, own)
         self.stopping = False
         self.start = (Progress.decode(state) if state is not None else None) or Progress()
         self.state = self.start.state

@@ -20,6 +20,7 @@ from stargen.crystal import decode_entry
 from stargen.errors import LinkLost
 from stargen.executing.attempt import Attempt, Stopped
 from stargen.executing.board import Board
+from stargen.executing.costs import OwnProcess
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
@@ -72,6 +73,7 @@ class CalculatorRunner:
         self._queue: deque[Queued] = deque()
         self._states: dict[tuple[int, int], bytes] = {}
         self._resources = Resources()
+        self._own = OwnProcess()
         self._devices: tuple[int, ...] = ()
         self._folder = Path()
         self._current: Attempt | None = None
@@ -113,7 +115,7 @@ class CalculatorRunner:
             say=self._outbox.say,
             listen=self._listen,
             hosts=queued.hosts,
-            cores=max(1, self._resources.cores),
+            own=self._own,
         )
         if self._second_thread_sleeps:
             self._second_thread_sleeps = False
@@ -198,6 +200,7 @@ class CalculatorRunner:
                     self._defined[job.job] = job
                 case Granted() as granted:
                     self._resources = resources_from(granted.resources)
+                    self._own.cores = max(1, self._resources.cores)
                     self._devices = tuple(range(len(granted.gpus)))
                     self._folder = Path(granted.folder)
                 case Checkpointed() as kept:

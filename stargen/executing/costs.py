@@ -19,6 +19,8 @@ from stargen.model import StepCost
 WORTH_TELLING_S = 0.5
 """An attempt that took less is not looked into: its result would carry more costs than content."""
 
+_STALE_S = 0.05
+_NOTHING = StepCost(0)
 _MIB = 2**20
 
 
@@ -41,23 +43,43 @@ class Usage(NamedTuple):
     written_mib: float = 0.0
 
 
+class OwnProcess:
+    """CPU time of this process; asking the kernel costs as much as a short task, so not each does.
+
+    cores : how many it computes on
+    """
+
+    __slots__ = ("_read_at", "_times", "cores")
+
+    def __init__(self) -> None:
+        self.cores = 1
+        self._read_at = 0.0
+        self._times = os.times()
+
+    def times(self, now: float) -> os.times_result:
+        """As of `now` (monotonic seconds), or a little before."""
+        if now - self._read_at >= _STALE_S:
+            self._read_at, self._times = now, os.times()
+        return self._times
+
+
 class Costs:
     """The account of one attempt.
 
     Parameters
     ----------
     began : monotonic seconds
-    cores : how many it computes on in this process; 0 if its programs compute
+    own : this process, if the attempt computes in it; None if its programs compute
     """
 
-    __slots__ = ("_began", "_cores", "_cpu", "_open", "rows")
+    __slots__ = ("_began", "_cpu", "_open", "_own", "rows")
 
-    def __init__(self, began: float, cores: int = 0) -> None:
+    def __init__(self, began: float, own: OwnProcess | None = None) -> None:
         self.rows: list[StepCost] = []
         self._began = began
-        self._cores = cores
-        self._cpu = os.times() if cores else None
-        self._open = StepCost(0)
+        self._own = own
+        self._cpu = None if own is None else own.times(began)
+        self._open = _NOTHING
 
     def staged(self, seconds: float) -> None:
         """Inputs were written, results read, files packed or unpacked."""
@@ -79,13 +101,13 @@ class Costs:
         """All since the last step ended belongs to this one."""
         now = time.monotonic()
         wall_s = now - self._began
-        before = self._cpu
-        if before is not None:
-            self._cpu = cpu = os.times()
+        own, before = self._own, self._cpu
+        if own is not None and before is not None:
+            self._cpu = cpu = own.times(now)
             used = Usage(wall_s, cpu.user - before.user, cpu.system - before.system)
-            self.ran(used, self._cores)
+            self.ran(used, own.cores)
         self.rows.append(self._open._replace(step=step, wall_s=wall_s))
-        self._open, self._began = StepCost(0), now
+        self._open, self._began = _NOTHING, now
 
 
 def read_and_written(pid: int) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import time
 
 from stargen.calculators.steps import Batch
 from stargen.executing.attempt import Attempt
-from stargen.executing.costs import Costs, Usage
+from stargen.executing.costs import Costs, OwnProcess, Usage
 from stargen.messages import AttemptRef
 from stargen.model import StepCost
 
@@ -46,6 +46,15 @@ def test_quick_tasks_tell_nothing(tmp_path):
     assert attempt.result(Batch(done=1)).costs == []
     attempt.began -= 1.0
     assert [row.step for row in attempt.result(Batch(done=1)).costs] == [0]
+
+
+def test_the_kernel_is_not_asked_again_for_each_short_task():
+    own = OwnProcess()
+    first = own.times(100.0)
+    for _ in range(40):
+        sum(range(10**6))
+    assert own.times(100.01) is first
+    assert own.times(101.0).user > first.user
 
 
 def test_a_disk_that_is_waited_for():
