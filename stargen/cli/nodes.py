@@ -131,7 +131,7 @@ def trust(
 def _pool_of(host: str, settings: Settings) -> Pool:
     from stargen.config import Pool
 
-    pools = [pool for pool in settings.pool.values() if host in pool.names]
+    pools = [p for p in settings.pool.values() if host in (*p.names, p.batch.login)]
     return pools[0] if pools else Pool()
 
 

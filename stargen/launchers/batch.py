@@ -112,7 +112,7 @@ class System(Protocol):
 
     def walltime(self, seconds: float) -> dict[str, Any]: ...
 
-    def spread(self, nodes: int) -> list[str]:
+    def spread(self, nodes: int, cores: int) -> list[str]:
         """What runs a command once on each node of the allocation.
 
         Raises
@@ -169,7 +169,7 @@ class BatchLauncher:
         python = interpreter(spec.settings)
         pilot = [python, "-m", "stargen.launchers.pilot", str(spec.file("json"))]
         if spec.nodes > 1:
-            pilot = [*self._system.spread(spec.nodes), *pilot]
+            pilot = [*self._system.spread(spec.nodes, spec.settings.limits.cores or 1), *pilot]
         return await self._send(
             spec.settings, spec.job_name, spec.file("sh"), spec.walltime_s, pilot, spec.nodes
         )

@@ -24,7 +24,7 @@ class _System:
     name = ""
     by_user = True
 
-    def spread(self, nodes: int) -> list[str]:
+    def spread(self, nodes: int, cores: int) -> list[str]:
         raise NodeError(
             f"it has no allocations of {nodes} nodes here: set nodes = 1", node=self.name
         )
@@ -72,8 +72,12 @@ class Slurm(_System):
     def notice(self, seconds: float) -> list[str]:
         return [f"#SBATCH --signal=B:TERM@{int(seconds)}"]
 
-    def spread(self, nodes: int) -> list[str]:
-        return ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    def spread(self, nodes: int, cores: int) -> list[str]:
+        # One that ends shall not take the others with it; and a step has one core if not told.
+        return [
+            *("srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"),
+            *(f"--cpus-per-task={cores}", "--wait=0", "--kill-on-bad-exit=0"),
+        ]
 
     def reasons(self, stdout: str) -> Mapping[str, str]:
         rows = [line.split("<><>") for line in stdout.splitlines() if "<><>" in line]
@@ -117,7 +121,7 @@ class Pbs(_System):
     def walltime(self, seconds: float) -> dict[str, Any]:
         return {"walltime": _clock(seconds)}
 
-    def spread(self, nodes: int) -> list[str]:
+    def spread(self, nodes: int, cores: int) -> list[str]:
         return ["pbsdsh", "--"]
 
     def last_state(self, job_id: str) -> str:
@@ -141,7 +145,7 @@ class Sge(_System):
     def header(self, pool: Pool, nodes: int) -> dict[str, Any]:
         batch = pool.batch
         if nodes > 1:
-            self.spread(nodes)
+            self.spread(nodes, 1)
         options = {
             "queue": batch.partition,
             "device": batch.account,  # so qtoolkit calls the project of -P
@@ -179,7 +183,7 @@ class Lsf(_System):
     def walltime(self, seconds: float) -> dict[str, Any]:
         return {"minutes": max(1, int(seconds // 60))}
 
-    def spread(self, nodes: int) -> list[str]:
+    def spread(self, nodes: int, cores: int) -> list[str]:
         return ["blaunch"]  # of itself once on each host of the allocation
 
     def reasons(self, stdout: str) -> Mapping[str, str]:
