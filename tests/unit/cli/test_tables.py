@@ -5,6 +5,7 @@ import pytest
 from stargen.cli.pictures import remembered
 from stargen.cli.tables import (
     NODE_HEADINGS,
+    allocation_lines,
     busy,
     failure_lines,
     funnel_rows,
@@ -114,3 +115,22 @@ def test_notes_tell_what_needs_a_person(picture):
 def test_failures_end_with_their_last_output(picture):
     group = picture["failures"][0] | {"detail": "one\ntwo"}
     assert list(failure_lines([group]))[1:] == ["    pass/0: boom", "    | one", "    | two"]
+
+
+def test_pools_of_batch_systems_say_what_waits_and_what_was_refused(picture):
+    def one(name, state, reason="", job_id=""):
+        return {"name": name, "pool": "cpu", "state": state, "reason": reason, "job_id": job_id}
+
+    picture["allocations"] = [
+        one("cpu-1", "running", "", "7"),
+        one("cpu-2", "queued", "Priority", "8"),
+        one("cpu-3", "refused", "sbatch: error: no\ntry later"),
+        one("cpu-4", "ended", "Slurm says COMPLETED", "5"),
+    ]
+    assert list(allocation_lines(picture)) == [
+        "pool cpu: 1 running, 1 queued, 1 refused, 1 ended",
+        "  cpu-2 (job 8) queued: Priority",
+        "  cpu-3 refused: sbatch: error: no\n    try later",
+    ]
+    picture["nodes"][0] |= {"state": "left", "reason": "its time is over"}
+    assert not any("its time is over" in note for note in notes(picture))
