@@ -18,6 +18,8 @@ from stargen.cli.tables import (
     notes,
 )
 from stargen.cli.words import AsJson, show_json, show_table
+from stargen.errors import UserError
+from stargen.quantities import count
 
 if TYPE_CHECKING:
     from stargen.store import CampaignFolder
@@ -51,15 +53,41 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Say why a job or a task waits, for what, and what would change it; how a pool stands."""
-    from stargen.master.control import ControlClient
+    from stargen.master.control import ControlClient, NoMaster
 
-    with ControlClient.of(find_folder(campaign).root) as master:
-        sentences = master.explain(target)
+    folder = find_folder(campaign)
+    try:
+        with ControlClient.of(folder.root) as master:
+            sentences: list[str] = master.explain(target)
+    except NoMaster:
+        sentences = _as_left(picture_of(folder), target)
     if as_json:
         show_json(sentences)
     else:
         for sentence in sentences:
             typer.echo(sentence)
+
+
+def _as_left(picture: dict[str, Any], target: str) -> list[str]:
+    """How the journal says that a job was left, where no master runs that could say more."""
+    jobs = {job["name"]: job for job in picture["jobs"]}
+    name, _, number = target.partition("/")
+    if name not in jobs:
+        raise UserError(f"there is no job {name!r}", hint=f"the jobs are: {', '.join(jobs)}")
+    if number:
+        hint = f"stargen explain {name} says how the job was left"
+        raise UserError("no master is running, and only that knows about single tasks", hint=hint)
+    job = jobs[name]
+    if job["state"] != "open":
+        return [f"Job {name} is {job['state']}: {count(job['out'])} candidates came out."]
+    finished, waiting = count(job["tasks"]["finished"]), count(job["waiting"])
+    lines = [f"Job {name}: {finished} tasks finished, {waiting} candidates wait."]
+    if job["held"]:
+        lines.append(
+            f"It is held: {job['held']}. `stargen up FILE --release {name}` lets it go on."
+        )
+    lines.append(f"No master is running: the campaign is {picture['state']} ({picture['reason']}).")
+    return lines
 
 
 def failures(campaign: Campaign = None, as_json: AsJson = False) -> None:

@@ -31,7 +31,8 @@ def explain(scheduler: Scheduler, target: str, now: float) -> list[str]:
     if not number:
         return _about_job(scheduler, job, now)
     if not number.isdecimal() or int(number) >= job.next_ordinal:
-        raise CampaignError(f"job {name} has no task {number!r}", hint=f"0..{job.next_ordinal - 1}")
+        known = f"so far there are 0..{job.next_ordinal - 1}" if job.next_ordinal else "none so far"
+        raise CampaignError(f"job {name} has no task {number!r}", hint=known)
     task = job.tasks.get(int(number))
     if task is None:
         return [f"Task {target} has ended."]

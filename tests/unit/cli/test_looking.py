@@ -2,6 +2,8 @@ import json
 
 from support.campaigns import RECORDS, lay
 
+from stargen.records import JobClosed, JobHeld
+
 
 def test_status_of_an_interrupted_campaign_comes_from_its_journal(stargen, campaign):
     answer = stargen("status")
@@ -94,7 +96,25 @@ def test_explain_asks_the_master(stargen, master):
     assert "there is no job none\n  did you mean make?" in refused.err
 
 
-def test_explain_needs_a_master(stargen, campaign):
-    answer = stargen("explain", "pass")
-    assert answer.code == 2
-    assert "no master is running this campaign" in answer.err
+def test_explain_without_a_master_says_how_the_job_was_left(stargen, campaign):
+    assert stargen("explain", "pass").out == (
+        "Job pass: 0 tasks finished, 17 candidates wait.\n"
+        "No master is running: the campaign is interrupted (`stargen up` goes on with it).\n"
+    )
+    assert json.loads(stargen("explain", "pass", "--json").out)[0].startswith("Job pass: ")
+    unknown = stargen("explain", "none")
+    assert unknown.code == 2
+    assert "there is no job 'none'\n  the jobs are: make, pass, " in unknown.err
+    task = stargen("explain", "pass/3")
+    assert task.code == 2
+    assert "stargen explain pass says how the job was left" in task.err
+
+
+def test_explain_tells_of_a_hold_and_of_an_end(stargen, here):
+    at = RECORDS[-1].at
+    held = [JobHeld(at, 1, "too much fails", "policy"), JobClosed(at, 0, "done")]
+    lay(here / "campaigns" / "salts", [*RECORDS, *held])
+    assert stargen("explain", "make").out == "Job make is done: 17 candidates came out.\n"
+    assert "too much fails. `stargen up FILE --release pass` lets it go on" in (
+        stargen("explain", "pass").out
+    )
