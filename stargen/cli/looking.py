@@ -78,7 +78,7 @@ def _as_left(picture: dict[str, Any], target: str) -> list[str]:
         hint = f"stargen explain {name} says how the job was left"
         raise UserError("no master is running, and only that knows about single tasks", hint=hint)
     job = jobs[name]
-    if job["state"] != "open":
+    if job["state"] not in ("open", "held"):
         return [f"Job {name} is {job['state']}: {count(job['out'])} candidates came out."]
     finished, waiting = count(job["tasks"]["finished"]), count(job["waiting"])
     lines = [f"Job {name}: {finished} tasks finished, {waiting} candidates wait."]
