@@ -1,4 +1,4 @@
-"""The benchmarks of functions, programs and nodes run, and check what they have measured."""
+"""The benchmarks that have a quick mode run, and check what they have measured."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+REPEATS = dict.fromkeys(("functions", "node", "spawn"), ("--repeats", "1"))
 
 
-@pytest.mark.parametrize("name", ["functions", "node", "spawn"])
+@pytest.mark.parametrize("name", ["efficiency", "functions", "memory", "node", "spawn"])
 def test_a_quick_run_prints_its_verdicts_and_writes_its_results(name: str, tmp_path: Path) -> None:
     places = {"STARGEN_BENCH_FOLDER": tmp_path, "STARGEN_BENCH_RESULTS": tmp_path / "results"}
     done = subprocess.run(
-        [sys.executable, BENCHMARKS / f"{name}.py", "--quick", "--repeats", "1"],
+        [sys.executable, BENCHMARKS / f"{name}.py", "--quick", *REPEATS.get(name, ())],
         env={**os.environ, **{key: str(path) for key, path in places.items()}},
         capture_output=True,
         text=True,
