@@ -21,6 +21,9 @@ MARK = "STARGEN_TEST_RUN"
 ACKNOWLEDGED = "STARGEN_TEST_ACKNOWLEDGED"
 """Names the file in which agents write down every acknowledgement as it comes."""
 
+END_S = 200.0
+"""Far more than any campaign of the tests needs, also where a machine does much besides."""
+
 AGENTS = "STARGEN_TEST_AGENTS"
 """Names the file in which every agent that starts writes down its process."""
 
@@ -76,7 +79,7 @@ class Marked:
             time.sleep(0.02)
         return left
 
-    def wait_until_gone(self, timeout_s: float = 10.0) -> list[int]:
+    def wait_until_gone(self, timeout_s: float = 30.0) -> list[int]:
         """Wait for all its processes to end; those that have not."""
         wait_for(lambda: not self.processes(), timeout_s)
         return self.processes()
@@ -129,11 +132,11 @@ class RealCampaign(Marked):
                 start_new_session=True,
             )
 
-    def run(self, kills: Iterable[Kill] = (), *, timeout_s: float = 60.0) -> int:
+    def run(self, kills: Iterable[Kill] = (), *, timeout_s: float = END_S) -> int:
         """Start a master, wait for its end; its exit code."""
         return self.wait(self.start(kills), timeout_s)
 
-    def wait(self, master: subprocess.Popen[str], timeout_s: float = 60.0) -> int:
+    def wait(self, master: subprocess.Popen[str], timeout_s: float = END_S) -> int:
         """The master's exit code; if it does not end, everything that was said is shown."""
         try:
             return master.wait(timeout_s)
@@ -170,7 +173,7 @@ class Desk(Marked):
         )
 
     def stargen(
-        self, *words: str, timeout_s: float = 60.0, module: str = "stargen.cli"
+        self, *words: str, timeout_s: float = END_S, module: str = "stargen.cli"
     ) -> tuple[int, str]:
         """`stargen WORDS`: its exit code, and all that it printed."""
         process = self.start(*words, module=module)
