@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from cluster.slurm import Slurm
 from support.real_campaigns import wait_for
 
 pytestmark = pytest.mark.timeout(180)
+
+_TOLD = ("cmdline", "environ")
 
 
 @pytest.fixture
@@ -140,12 +143,66 @@ def test_a_killed_master_finds_its_allocations_and_their_tasks(login: Login, slu
     assert login.nothing_left()
 
 
+def keys(login: Login) -> list[str]:
+    """The lines of the campaign's two private keys."""
+    files = [login.folder / "run" / "meet" / name for name in ("agent", "master")]
+    return [line for file in files for line in file.read_text().splitlines()[1:-1]]
+
+
+def secrets_told(login: Login) -> list[Path]:
+    """Command lines, environments, scripts and outputs in which a private key appears."""
+    places = [Path(f"/proc/{pid}", name) for pid in login.processes() for name in _TOLD]
+    places += (login.folder / "run" / "allocations").iterdir()
+    found: list[Path] = []
+    for place in places:
+        with suppress(OSError):
+            text = place.read_bytes().decode(errors="replace")
+            found += [place] if any(line in text for line in keys(login)) else []
+    assert len(places) > 8
+    return found
+
+
 def test_down_cancels_what_waits_and_ends_what_runs(login: Login, slurm: Slurm):
     login.campaign(60, 2.0)
     master = login.start("up", "campaign.toml")
-    assert wait_for(lambda: len(login.executions()) > 3, 40)
+    assert wait_for(lambda: len(login.executions()) > 3, 60)
+    told = secrets_told(login)
     code, text = login.stargen("down", "--campaign", "far", "--now", timeout_s=90)
     assert code == 0, text
-    master.communicate(timeout=30)
+    assert not told
+    text, _ = master.communicate(timeout=30)
+    assert not any(line in text for line in keys(login))
     assert login.nothing_left()
     assert set(login.allocations().values()) == {"ended"}
+
+
+def test_tasks_that_need_several_nodes_get_them_in_one_allocation(login: Login):
+    login.site(nodes="2")
+    login.campaign(3, 0.3, """
+        resources = { nodes = 2, cores = 2 }
+    """)  # fmt: skip
+    code, text = login.stargen("up", "campaign.toml", timeout_s=150)
+    assert code == 0, text
+    login.books()
+    assert "node cpu-1.0 joined" in text
+    assert "node cpu-1.1 joined" in text
+    assert login.nothing_left()
+
+
+def test_a_master_in_an_allocation_is_asked_and_ended_from_the_login_node(
+    login: Login, slurm: Slurm
+):
+    login.campaign(60, 1.0)
+    code, text = login.stargen("up", "campaign.toml", "--submit", "cpu")
+    assert code == 0, text
+    assert slurm.jobs("%j") == [["sg-far-master"]]
+    assert wait_for(lambda: len(login.executions()) > 2, 90)
+    assert {job[0] for job in slurm.jobs("%j")} >= {"sg-far-master"}
+    assert login.picture()["state"] == "running"
+    code, text = login.stargen("down", "--campaign", "far", "--now", timeout_s=90)
+    assert code == 0, text
+    assert login.nothing_left()
+    assert login.picture()["state"] == "interrupted"
+    code, text = login.stargen("up", "campaign.toml", "--submit", "nowhere")
+    assert code == 2
+    assert "there are: cpu" in text
