@@ -152,6 +152,7 @@ def test_killed_it_goes_on_to_the_same_end(file, tmp_path):
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_ensemble(file, tmp_path):
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     stargen = Path(sys.executable).with_name("stargen")
