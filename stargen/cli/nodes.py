@@ -164,11 +164,13 @@ async def _check(
     host: str, pool: str, settings: Pool, launcher: Launcher, token: Path, gate: asyncio.Semaphore
 ) -> Checked:
     import asyncio
+    import time
 
     from stargen.launchers.report import hindrances, report_here
 
     name = host or pool
     async with gate:
+        asked_s = time.time()
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 there = await launcher.report(host, settings, token)
@@ -176,7 +178,8 @@ async def _check(
             return Checked(name, pool, None, [f"no answer in {_PATIENCE_S:g} s"])
         except NodeError as error:
             return Checked(name, pool, None, [error.problem])
-    return Checked(name, pool, there, hindrances(there, report_here(settings, token), settings))
+    here = report_here(settings, token)
+    return Checked(name, pool, there, hindrances(there, here, settings, asked_s))
 
 
 def _as_row(each: Checked) -> Sequence[str]:

@@ -67,8 +67,14 @@ def report_here(settings: Pool, token: Path) -> NodeReport:
     )
 
 
-def hindrances(there: NodeReport, here: NodeReport, settings: Pool) -> list[str]:
-    """What is wrong with a node, seen from the master, in words; nothing if all is well."""
+def hindrances(there: NodeReport, here: NodeReport, settings: Pool, asked_s: float) -> list[str]:
+    """What is wrong with a node, seen from the master, in words; nothing if all is well.
+
+    Parameters
+    ----------
+    here : this machine's own report, made after the node's had come
+    asked_s : when the node was asked, UNIX time; it looked at its clock some time in between
+    """
     found: list[str] = []
     if there.version != here.version:
         found.append(f"it has Star-gen {there.version}, this machine {here.version}")
@@ -80,9 +86,10 @@ def hindrances(there: NodeReport, here: NodeReport, settings: Pool) -> list[str]
         for name, version in sorted(here.plugins.items())
         if there.plugins.get(name, version) != version and name != "stargen"
     ]
-    skew_s = there.wall_s - here.wall_s
-    if abs(skew_s) > SKEW_S:
-        found.append(f"its clock is {abs(skew_s):.0f} s {'ahead' if skew_s > 0 else 'behind'}")
+    ahead_s, behind_s = there.wall_s - here.wall_s, asked_s - there.wall_s
+    if max(ahead_s, behind_s) > SKEW_S:
+        where = f"{ahead_s:.0f} s ahead" if ahead_s > behind_s else f"{behind_s:.0f} s behind"
+        found.append(f"its clock is {where}")
     if not there.scratch:
         place = settings.scratch or "the folder for temporary files"
         found.append(f"{place} is no folder that can be written to")
