@@ -69,7 +69,11 @@ class CampaignBusy(UserError):
     """Another master holds this campaign; names who."""
 
 
-class AnotherRun(UserError):
+class StoreRefused(UserError):
+    """A sink's store cannot be used as it is; to try again is no use."""
+
+
+class AnotherRun(StoreRefused):
     """A sink's store holds the candidates of another run; its sink says so and touches nothing."""
 
 

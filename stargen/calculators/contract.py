@@ -354,7 +354,8 @@ class Sink(Protocol):
     keep what comes out of them. It runs in a process of its own. `write` must store `position` in
     the same transaction as the items, so that after any crash it goes on exactly where its data
     ends. A position means something in one journal only, which `run_key` names: it is stored with
-    the first items, and a store that holds items of another run raises `stargen.errors.AnotherRun`.
+    the first items, and a store that holds items of another run raises `stargen.errors.AnotherRun`,
+    one that could not be used however often it were tried `stargen.errors.StoreRefused`.
     """
 
     def position(self) -> int:

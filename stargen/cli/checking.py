@@ -11,7 +11,10 @@ from stargen.cli.words import AsJson, show_json, show_table
 from stargen.quantities import count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from stargen.scheduling.estimate import Estimate
+    from stargen.scheduling.plan import Plan
 
 
 def check(file: CampaignFile, config: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -38,8 +41,23 @@ def check(file: CampaignFile, config: ConfigFile = None, as_json: AsJson = False
         ["job", "shape", "input", ">candidates", ">tasks", "a task asks for"],
         [_as_line(each, [plan.jobs[i].name for i in each.job.inputs]) for each in estimates],
     )
+    for note in _doubts(plan, estimates):
+        typer.secho(f"\n{note}", fg="yellow")
     pools = ", ".join(f"{name} ({pool.launcher})" for name, pool in settings.pool.items())
     typer.echo(f"\nnothing is wrong; it will run on {pools}")
+
+
+def _doubts(plan: Plan, estimates: Sequence[Estimate]) -> Iterator[str]:
+    """What is not wrong, but hardly meant."""
+    stop = plan.campaign.stop
+    if stop is None:
+        return
+    most = next(each.candidates for each in estimates if each.job.name == stop.job)
+    if most is not None and most < stop.kept:
+        yield (
+            f"stop: {stop.job} is to keep {count(stop.kept)}, but no more than {count(most)} come"
+            " to it, unless a job makes several of one"
+        )
 
 
 def _as_row(each: Estimate) -> dict[str, object]:

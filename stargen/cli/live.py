@@ -77,11 +77,15 @@ class Lines:
         self._told_at = max([self._told_at, *(event["at"] for event in picture["events"])])
         if now >= self._next_at:
             self._next_at = now + _LINE_EVERY_S
-            typer.echo(f"{clock(now)} {headline(self._name, picture).text}; {_pace(picture)}")
+            parts = [headline(self._name, picture).text, _pace(picture)]
+            typer.echo(f"{clock(now)} {'; '.join(filter(None, parts))}")
 
 
 def _pace(picture: Picture) -> str:
-    """The open jobs in a few words."""
+    """The open jobs in a few words; at the end, what is waited for."""
+    if picture["state"] != "running":
+        behind = [sink for sink in picture.get("sinks", ()) if sink["missing"]]
+        return "; ".join(f"{sink['url']} lacks {count(sink['missing'])} records" for sink in behind)
     parts = [
         f"{job['name']} {count(job['in'])} in, {count(job['out'])} out at {rate(job['rate_now'])}"
         for job in picture["jobs"]

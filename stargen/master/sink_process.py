@@ -20,7 +20,7 @@ from pathlib import Path
 from stargen.calculators.contract import Arrived, Dropped, Quarantined, Sink, SinkItem
 from stargen.calculators.registry import Registry
 from stargen.crystal import decode_drops, envelope_of
-from stargen.errors import AnotherRun, JournalError
+from stargen.errors import JournalError, StoreRefused
 from stargen.journal import RecordReader
 from stargen.journal.entries import EntryFiles
 from stargen.master.follower import Aside, Block, Follower, Word
@@ -167,7 +167,7 @@ def main(argv: Sequence[str] | None = None, observer: Observer = lambda point: N
         for durable in _commands(sys.stdin.fileno()):
             feeder.catch_up(durable)
         sink.close()
-    except AnotherRun as error:
+    except StoreRefused as error:
         _say(problem=str(error), refused=True)
         return 1
     except Exception as error:  # whatever it is, the master shows it and tries again

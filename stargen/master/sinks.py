@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stargen.errors import AnotherRun
+from stargen.errors import StoreRefused
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _TELL_S = 0.2
@@ -108,13 +108,13 @@ class SinkKeeper:
 
         Raises
         ------
-        AnotherRun : the store is not this run's
+        StoreRefused : the store is of another run, or none that can be used
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await self._spoke.wait()
         if self._refused:
-            raise AnotherRun(self._refused)
+            raise StoreRefused(self._refused)
 
     async def finish(self, patience_s: float) -> None:
         """Wait until the store has everything, or nothing has moved for so long."""

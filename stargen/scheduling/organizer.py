@@ -225,8 +225,9 @@ class _Organizer:
             return Flow(waits=not select.streams, most=most)
         if not job.resolved:
             return Flow()
-        source = job.shape is Shape.SOURCE
-        return Flow(job.shape is Shape.GATHER, source and job.made["total"] is None)
+        if job.shape is Shape.SOURCE:
+            return Flow(endless=job.made["total"] is None, most=job.made["total"])
+        return Flow(waits=job.shape is Shape.GATHER)
 
     # --- what the plan says of each job -----------------------------------------------------------
 

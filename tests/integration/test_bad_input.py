@@ -153,6 +153,14 @@ def test_a_bad_site_file_is_refused(desk: Desk) -> None:
     assert "cores" in said
 
 
+def test_an_address_that_is_no_database_is_refused(desk: Desk) -> None:
+    desk.write("campaign.toml", GOOD.replace('"good"', '"good"\ndatabase = "sqlit:///good.db"'))
+    code, said = desk.stargen("up", "campaign.toml")
+    assert code == 2
+    assert "'sqlit:///good.db' is not the URL of a database" in said
+    assert "node local joined" not in said
+
+
 def test_a_target_that_cannot_be_reached_ends_the_campaign_with_the_yield_seen(desk: Desk) -> None:
     stop = 'stop = { job = "few", kept = 50, max_candidates = 40 }'
     text = GOOD.replace('name = "good"', f'name = "good"\n{stop}').replace("count = 20", "count=90")

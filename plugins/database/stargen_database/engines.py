@@ -9,7 +9,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine, make_url
 
-from stargen.errors import UserError
+from stargen.errors import StoreRefused, UserError
 from stargen.files import filesystem_of
 from stargen_database.schema import SCHEMA_VERSION, about, metadata
 
@@ -21,21 +21,21 @@ def parse_url(url: str) -> URL:
 
     Raises
     ------
-    UserError : if it is none that we can use
+    StoreRefused : if it is none that we can use
     """
     try:
         parsed = make_url(url)
     except sa.exc.ArgumentError:
         parsed = None
     if parsed is None or parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise UserError(
+        raise StoreRefused(
             f"{url!r} is not the URL of a database",
             hint="write sqlite:///results.db or postgresql+psycopg://user@host/name",
         )
     if parsed.get_backend_name() == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     if not parsed.database or parsed.database == ":memory:":
-        raise UserError("a database in memory is lost", hint="write sqlite:///results.db")
+        raise StoreRefused("a database in memory is lost", hint="write sqlite:///results.db")
     return parsed
 
 
@@ -53,7 +53,7 @@ def open_writer(url: URL, *, busy_timeout_s: float) -> Engine:
 
     Raises
     ------
-    UserError : if the database cannot be used, or another version of Star-gen made it
+    UserError : if the database cannot be used; StoreRefused if another version of Star-gen made it
     """
     path = sqlite_file(url)
     if path is None:
@@ -152,7 +152,7 @@ def _ensure_schema(engine: Engine) -> None:
 def _check_version(connection: sa.Connection) -> None:
     found = connection.execute(sa.select(about.c.schema_version)).scalar()
     if found != SCHEMA_VERSION:
-        raise UserError(
+        raise StoreRefused(
             f"{_name(connection.engine.url)} has schema {found}, this version reads "
             f"{SCHEMA_VERSION}",
             hint="use the version of Star-gen that wrote it, or name another database: it is "

@@ -15,7 +15,7 @@ from stargen_database.schema import geometry, material_element
 from stargen_database.sink import DatabaseSink
 
 from stargen.calculators.contract import Quarantined
-from stargen.errors import AnotherRun, UserError
+from stargen.errors import AnotherRun, StoreRefused, UserError
 from stargen.expressions import parse
 from stargen.files import Filesystem
 
@@ -296,7 +296,7 @@ def test_a_database_of_another_version_or_another_program_is_refused(file):
 
 def test_an_url_that_is_none_is_refused_with_an_example():
     for url in ("results.db", "mysql://x/y", "sqlite://", "sqlite:///:memory:"):
-        with pytest.raises(UserError, match="database") as caught:
+        with pytest.raises(StoreRefused, match="database") as caught:
             parse_url(url)
         assert "sqlite:///results.db" in caught.value.hint
 

@@ -11,6 +11,19 @@ def test_a_sound_campaign_is_described(stargen, here):
     assert "few" in answer.out
 
 
+def test_a_target_beyond_what_comes_is_pointed_at(stargen, here):
+    text = (here / "salts.toml").read_text()
+    stop = '[campaign]\nstop = { job = "pass", kept = 31 }\n'
+    (here / "salts.toml").write_text(text.replace("[campaign]\n", stop))
+    answer = stargen("check", "salts.toml")
+    assert answer.code == 0
+    assert "stop: pass is to keep 31, but no more than 30 come to it" in answer.out
+    (here / "salts.toml").write_text(text.replace("[campaign]\n", stop.replace("pass", "make")))
+    answer = stargen("check", "salts.toml")
+    assert answer.code == 2
+    assert "make keeps at most 30, it never reaches 31" in answer.err
+
+
 def test_as_json(stargen, here):
     told = json.loads(stargen("check", "salts.toml", "--json").out)
     assert told["campaign"] == "salts"

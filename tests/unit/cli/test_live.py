@@ -62,6 +62,18 @@ def test_lines_tell_what_happens_once(picture, capsys):
     assert "make 20 in, 17 out at" in out[1]
 
 
+def test_at_the_end_lines_say_what_is_waited_for(picture, capsys):
+    sink = {"url": "sqlite:///salts.db", "missing": 1234, "problem": ""}
+    ended = picture | {"state": "done", "reason": "every job is done"}
+    with Lines("salts") as lines:
+        lines.show(ended | {"sinks": [sink]})
+        lines.show(ended | {"now": ended["now"] + 11.0, "sinks": []})
+    waiting, over = (line for line in capsys.readouterr().out.splitlines() if "salts:" in line)
+    assert waiting.endswith("; sqlite:///salts.db lacks 1,234 records")
+    assert "salts: done" in over
+    assert ";" not in over
+
+
 def test_lines_are_for_logs_and_screens_for_terminals(monkeypatch):
     assert isinstance(view_of("salts"), Lines)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)

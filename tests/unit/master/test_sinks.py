@@ -13,7 +13,7 @@ from stargen.calculators.contract import Arrived, Dropped, Quarantined
 from stargen.clock import SystemClock
 from stargen.codec import pack
 from stargen.crystal import Drop, encode_drops
-from stargen.errors import AnotherRun, JournalError
+from stargen.errors import AnotherRun, JournalError, StoreRefused
 from stargen.journal import Journal
 from stargen.master import sink_process
 from stargen.master.sink_process import Feeder
@@ -214,7 +214,7 @@ def test_the_store_of_another_run_is_refused_before_anything_starts(tmp_path):
             keeping.cancel()
             await asyncio.wait((keeping,))
 
-    with pytest.raises(AnotherRun, match="it holds another run"):
+    with pytest.raises(StoreRefused, match="it holds another run"):
         asyncio.run(main())
 
 
