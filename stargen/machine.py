@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from stargen.devices import gpus_here
 from stargen.model import Resources
+
+ENDS_AT = "STARGEN_ENDS_AT"
+"""Environment variable of what runs in an allocation of ours: UNIX time at which that ends."""
 
 _GIB = 2**30
 
@@ -42,3 +47,11 @@ def _memory_gib() -> float:
         if text.isdigit():
             total = min(total, int(text))
     return total * 10 // _GIB / 10
+
+
+def end_of_allocation(environ: Mapping[str, str]) -> float | None:
+    """When the allocation ends that this process runs in, UNIX time; None if nobody says."""
+    for name in (ENDS_AT, "SLURM_JOB_END_TIME"):
+        with suppress(KeyError, ValueError):
+            return float(environ[name])
+    return None

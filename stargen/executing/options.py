@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
@@ -12,12 +12,8 @@ from pathlib import Path
 
 from stargen.devices import first_gpus
 from stargen.executing.capacity import Topology
-from stargen.launchers.base import ENDS_AT
-from stargen.machine import this_machine
+from stargen.machine import end_of_allocation, this_machine
 from stargen.model import Resources
-
-_END_TIMES = (ENDS_AT, "SLURM_JOB_END_TIME")
-"""Environment variables that say when an allocation ends: of our own scripts, and Slurm's."""
 
 _NUMA = Path("/sys/devices/system/node")
 
@@ -101,14 +97,6 @@ def parse(arguments: Sequence[str] | None = None) -> AgentOptions:
         ends_at=end_of_allocation(os.environ),
         margin_s=options.margin_s,
     )
-
-
-def end_of_allocation(environ: Mapping[str, str]) -> float | None:
-    """When the allocation ends that this process runs in, UNIX time; None if nobody says."""
-    for name in _END_TIMES:
-        with suppress(KeyError, ValueError):
-            return float(environ[name])
-    return None
 
 
 def topology(resources: Resources) -> Topology:

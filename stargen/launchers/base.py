@@ -20,9 +20,6 @@ from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.session import Limits
 
-ENDS_AT = "STARGEN_ENDS_AT"
-"""Environment variable of what runs in an allocation of ours: UNIX time at which that ends."""
-
 _SOCKET_NAME_CHARS = 16
 
 

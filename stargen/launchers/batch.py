@@ -24,11 +24,11 @@ from qtoolkit.core.exceptions import QTKError
 
 from stargen.config import Pool
 from stargen.errors import NodeError
-from stargen.launchers.base import ENDS_AT
 from stargen.launchers.commands import LocalShell, Shell, put_file
 from stargen.launchers.onnode import answer_in, settings_to_json
 from stargen.launchers.report import NodeReport, interpreter
 from stargen.launchers.ssh import host_of
+from stargen.machine import ENDS_AT
 from stargen.transport.meeting import MeetingPlace
 from stargen.transport.ssh import Finished
 

@@ -16,7 +16,8 @@ from stargen.clock import SystemClock
 from stargen.config import Pool, Settings
 from stargen.errors import CampaignBusy, InvariantBroken, JournalLocked, StargenError
 from stargen.journal import Journal
-from stargen.launchers.base import ENDS_AT, Launcher, NodeSpec, socket_name
+from stargen.launchers.base import Launcher, NodeSpec, socket_name
+from stargen.machine import ENDS_AT
 from stargen.master.arrivals import Arrivals
 from stargen.master.control import SOCKET_NAME
 from stargen.master.definitions import Definitions, job_inputs
