@@ -146,6 +146,8 @@ def _next_commands(name: str, file: Path, place: Path, outcome: Outcome) -> list
         commands.append(again)
     if outcome.picture["failures"]:
         commands.append(f"stargen failures {which}")
+    if any(job["quarantined"] for job in outcome.picture["jobs"]):
+        commands.append(f"{again} --retry all")
     if outcome.state == "held":
         commands.append(f"{again} --release all")
     if outcome.picture.get("sinks"):

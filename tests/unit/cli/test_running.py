@@ -7,6 +7,8 @@ from stargen.errors import CampaignBusy
 from stargen.master.detached import Detached
 from stargen.master.running import Outcome
 
+LEFT = ["local: these processes could not be ended: 77"]
+
 
 @pytest.fixture
 def runs(monkeypatch, campaign):
@@ -16,9 +18,10 @@ def runs(monkeypatch, campaign):
     def run(file, *, show, **options):
         asked.append({"file": file, **options})
         picture = remembered(campaign) | {"state": "done", "reason": ""}
+        picture["jobs"][1]["quarantined"] = 2
         picture["sinks"] = [{"name": "database", "url": "sqlite:///x", "problem": "", "missing": 0}]
         show(picture)
-        return Outcome("done", "", 1, picture, ["3 records are not stored"], [77])
+        return Outcome("done", "", 1, picture, ["3 records are not stored"], LEFT)
 
     monkeypatch.setattr("stargen.master.launch.run", run)
     return asked
@@ -35,6 +38,7 @@ def test_up_runs_the_campaign_and_sums_it_up(stargen, runs):
     assert "3 records are not stored" in answer.out
     assert "could not be ended: 77" in answer.out
     assert "stargen failures --campaign salts" in answer.out
+    assert "stargen up salts.toml --retry all" in answer.out
     assert "stargen db stats --campaign salts" in answer.out
 
 
