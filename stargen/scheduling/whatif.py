@@ -103,36 +103,48 @@ def _age_s(job: JobState, now: float, worth_s: float) -> float | None:
     return oldest if oldest >= worth_s else None
 
 
+@dataclass(slots=True)
+class _Row:
+    """So many slots of a demand have found no place yet."""
+
+    demand: Demand
+    left: int
+
+
 class Layout:
     """Demands laid out over nodes."""
 
     def __init__(self, wanted: Sequence[Demand], now: float) -> None:
-        self.wanted = wanted
         self._now = now
-        self._left = {id(each): each.slots * each.nodes_each for each in wanted}
+        self._left = [_Row(each, each.slots * each.nodes_each) for each in wanted if each.slots]
 
     @property
     def left(self) -> list[Demand]:
         """What found no place."""
-        return [each for each in self.wanted if self._left[id(each)] > 0]
+        return [row.demand for row in self._left]
 
     def put_on(self, node: Node, mates: int) -> int:
         """Lay out as much as the empty node takes, one of `mates`; how many slots that were."""
+        if not self._left:
+            return 0
         room = Distributor(node.resources)
         taken = 0
-        for each in self.wanted:
-            left = self._left[id(each)]
-            if left <= 0 or placement.refusal(node, each.job, each.request, self._now) is not None:
+        for row in self._left:
+            each = row.demand
+            if placement.refusal(node, each.job, each.request, self._now) is not None:
                 continue
             if each.nodes_each > 1:
                 if taken or each.nodes_each > mates:
                     continue
-                self._left[id(each)] = left - 1
-                return 1
-            count = _fill(room, each.request, left)
+                row.left -= 1
+                taken = 1
+                break
+            count = _fill(room, each.request, row.left)
             # Nobody knows how long these take: what one node runs is enough to find out.
-            self._left[id(each)] = 0 if count and each.work_s is None else left - count
+            row.left = 0 if count and each.work_s is None else row.left - count
             taken += count
+        if taken:
+            self._left = [row for row in self._left if row.left > 0]
         return taken
 
 

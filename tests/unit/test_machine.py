@@ -1,6 +1,8 @@
 import os
 
-from stargen.machine import this_machine
+import pytest
+
+from stargen.machine import end_of_allocation, this_machine
 
 
 def test_this_machine_has_what_this_process_may_use(tmp_path):
@@ -13,3 +15,16 @@ def test_this_machine_has_what_this_process_may_use(tmp_path):
 def test_hidden_gpus_do_not_count(tmp_path):
     assert this_machine(tmp_path, {"CUDA_VISIBLE_DEVICES": ""}).gpus == 0
     assert this_machine(tmp_path, {"CUDA_VISIBLE_DEVICES": "-1"}).gpus == 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "ends_at"),
+    [
+        ({}, None),
+        ({"SLURM_JOB_END_TIME": "1700000000"}, 1.7e9),
+        ({"STARGEN_ENDS_AT": "17", "SLURM_JOB_END_TIME": "1700000000"}, 17.0),
+        ({"STARGEN_ENDS_AT": "never"}, None),
+    ],
+)
+def test_an_allocation_says_when_it_ends(environ, ends_at):
+    assert end_of_allocation(environ) == ends_at
