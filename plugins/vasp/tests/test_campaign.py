@@ -34,12 +34,14 @@ def test_four_steps_of_the_example(trial, tmp_path):
     for path in EXAMPLE.iterdir():
         if path.is_file():
             shutil.copy(path, tmp_path)
+    metals = (tmp_path / "metals.extxyz").read_text().splitlines(keepends=True)
+    (tmp_path / "metals.extxyz").write_text("".join(metals[:6]))  # aluminium and copper
     plan = [{"fault": "zbrent", "at_step": 2, "only": "read/1"}]
     code, told = up(trial, tmp_path, plan)
     assert code == 0, told
     is_not_stored_as_dft(tmp_path)
-    found = trial.fates(tmp_path, 4)
-    assert [fate.end for fate in found.values()] == ["kept"] * 4
+    found = trial.fates(tmp_path, 2)
+    assert [fate.end for fate in found.values()] == ["kept"] * 2
     for fate in found.values():
         steps = [p.calculator for p in fate.candidate.provenance]
         assert steps == [
@@ -66,12 +68,12 @@ def is_not_stored_as_dft(folder):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "4 of 4 materials" in db(
+    assert "2 of 2 materials" in db(
         "query", "standin_energy_per_atom < 0 AND standin_converged = TRUE"
     )
     for name in ("energy_per_atom", "band_gap"):
         there = f"standin_{name} IS KNOWN AND {name} IS UNKNOWN"
-        assert "4 of 4 materials" in db("query", there)
+        assert "2 of 2 materials" in db("query", there)
     told = db("show", "read/1")
     assert "stand-in for vasp 1.0 (emt)" in told
     assert "corrected zbrent: EDIFF 1e-06 -> 1e-07, NELMIN 5 -> 8" in told
