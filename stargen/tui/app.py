@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
@@ -22,6 +23,8 @@ from stargen.tui.screens import PAGES
 from stargen.tui.themes import DARK, INKS, SIXTEEN, THEMES
 
 _EVERY_S = 0.5
+_REST = 40.0
+"""Parts of rest for one of drawing: however much a page shows, it takes a small part of a core."""
 
 
 class Dashboard(App[None]):
@@ -57,8 +60,11 @@ class Dashboard(App[None]):
             self._filters.append(AsciiOnly())
         for name, page in PAGES.items():
             self.add_mode(name, partial(page, desk))
-        self._link = MasterLink(desk.connect, self._heard) if desk.connect is not None else None
+        self._link: MasterLink | None = None
+        if desk.connect is not None:
+            self._link = MasterLink(desk.connect, self._heard, lambda: desk.interest)
         self._drawn: tuple[object, ...] = ()
+        self._rests_until = 0.0
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Inks for the themes that are not ours."""
@@ -100,9 +106,11 @@ class Dashboard(App[None]):
             feed.problem,
             feed.read_all,
         )
-        if drawn != self._drawn or not feed.read_all:
+        began = time.perf_counter()
+        if began >= self._rests_until and (drawn != self._drawn or not feed.read_all):
             self._drawn = drawn
             self._refresh_page()
+            self._rests_until = began + _REST * (time.perf_counter() - began)
 
     def _refresh_page(self) -> None:
         if isinstance(self.screen, Page):

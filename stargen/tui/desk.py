@@ -11,7 +11,7 @@ from typing import Any
 from stargen.errors import UserError
 from stargen.status import Status
 from stargen.tui.feed import Feed
-from stargen.tui.link import Connect, Live
+from stargen.tui.link import Connect, Interest, Live
 from stargen.tui.trail import View
 from stargen.tui.usage import Usage
 
@@ -34,6 +34,8 @@ class Desk:
     control: bool = False
     wall: Callable[[], float] = time.time
     usage: Usage = field(default_factory=Usage)
+    interest: Interest = field(default_factory=Interest)
+    """What the page that is seen asks of the master."""
 
     @property
     def view(self) -> View:
@@ -60,7 +62,7 @@ class Desk:
         """The master has said something, or is gone (None)."""
         self.feed.master = live
         if live is not None:
-            self.usage.take(live.loads)
+            self.usage.take(live.loads, live.fresh)
 
     def load_of(self, node: str) -> dict[str, Any] | None:
         return self.live.loads.get(node) if self.live is not None else None

@@ -2,31 +2,32 @@
 
 The journal tells everything that happened; loads, links and sinks are asked of the master, over
 whatever `connect` gives. A thread asks, so that a master that answers slowly, or not at all, never
-stops the screen; it leaves forty-nine parts of rest for one part of answering, which bounds what
-viewers cost the master however large the campaign is.
+stops the screen; it rests much longer than an answer takes, which bounds what viewers cost the
+master however large the campaign is.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stargen.errors import UserError
 
 _EVERY_S = 1.0
 _RETRY_S = 1.0
-_REST = 49.0
+_REST = 99.0
+_LONGEST_S = 5.0
 
 
 class Master(Protocol):
     """What the dashboard needs of a running master."""
 
-    def status(self) -> dict[str, Any]:
-        """The picture, with `connected` and `load` of each node, `sinks` and `journal`."""
+    def look(self, since: float = 0.0, at: Sequence[str] = (), task: str = "") -> dict[str, Any]:
+        """Samples of nodes that came after `since`; see `ControlClient.look`."""
         ...
 
     def explain(self, target: str) -> list[str]: ...
@@ -38,23 +39,35 @@ Connect = Callable[[], AbstractContextManager[Master]]
 """A connection to the master; UserError if none runs."""
 
 
+class Interest(NamedTuple):
+    """What a page wants to know beyond the samples of all nodes."""
+
+    nodes: tuple[str, ...] = ()
+    task: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What a master said last."""
+    """What a master said last; `fresh`: the nodes whose samples are new."""
 
     loads: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    fresh: tuple[str, ...] = ()
     unlinked: frozenset[str] = frozenset()
+    silent_s: dict[str, float | None] = field(default_factory=dict[str, "float | None"])
     sinks: tuple[dict[str, Any], ...] = ()
     journal: dict[str, Any] = field(default_factory=dict[str, Any])
 
-    @classmethod
-    def of(cls, picture: dict[str, Any]) -> Live:
-        nodes = picture.get("nodes", [])
-        return cls(
-            {node["name"]: node["load"] for node in nodes if node.get("load")},
-            frozenset(node["name"] for node in nodes if not node.get("connected", True)),
-            tuple(picture.get("sinks", ())),
-            picture.get("journal", {}),
+    def then(self, answer: dict[str, Any]) -> Live:
+        """With the next answer taken in."""
+        unlinked = frozenset(answer["unlinked"])
+        kept = {name: load for name, load in self.loads.items() if name not in unlinked}
+        return Live(
+            kept | answer["loads"],
+            tuple(answer["loads"]),
+            unlinked,
+            answer["silent_s"],
+            tuple(answer["sinks"]),
+            answer["journal"],
         )
 
     @property
@@ -69,11 +82,18 @@ class MasterLink:
     Parameters
     ----------
     tell : called from this link's thread
+    wanted : what is of interest just now; called from this link's thread
     """
 
-    def __init__(self, connect: Connect, tell: Callable[[Live | None], None]) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        tell: Callable[[Live | None], None],
+        wanted: Callable[[], Interest] = Interest,
+    ) -> None:
         self._connect = connect
         self._tell = tell
+        self._wanted = wanted
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="master-link", daemon=True)
 
@@ -94,12 +114,15 @@ class MasterLink:
                 self._over.wait(_RETRY_S)
 
     def _listen(self, master: Master) -> None:
+        live, since = Live(), 0.0
         while not self._over.is_set():
             began = time.monotonic()
-            picture = master.status()
+            answer = master.look(since, *self._wanted())
             took_s = time.monotonic() - began
-            self._say(Live.of(picture))
-            self._over.wait(max(_EVERY_S, _REST * took_s))
+            since = answer["at"]
+            live = live.then(answer)
+            self._say(live)
+            self._over.wait(max(_EVERY_S, min(_REST * took_s, _LONGEST_S)))
 
     def _say(self, live: Live | None) -> None:
         if not self._over.is_set():

@@ -10,8 +10,10 @@ from stargen.tui.usage import MEASURES, Reading, reading_of
 from stargen.tui.widgets.heatgrid import Node
 from stargen.tui.widgets.marks import LEVELS, heat
 
-COLOURS = ("state", *MEASURES)
+COLOURS = ("state", *MEASURES, "temperature")
 """What the grid can be coloured by."""
+
+_COOL, _HOT = 30.0, 95.0
 
 STATE_STYLES = {
     "busy": "good",
@@ -75,14 +77,25 @@ def cell(row: NodeRow, colour: str) -> Node:
     name = row.node.name
     if colour == "state" or row.state in ("lost", "suspended", "left"):
         return Node(name, _STATE_MARKS.get(row.state, "·"), STATE_STYLES.get(row.state, ""))
-    value = MEASURES[colour](row.reading) if row.reading is not None else None
+    value = _percent_of(row.reading, colour) if row.reading is not None else None
     if value is None:
         return Node(name, "·", "dim")
     return Node(name, LEVELS[max(1, min(8, round(value / 12.5)))], heat(value))
 
 
+def _percent_of(reading: Reading, colour: str) -> float | None:
+    """How high on its scale; that of temperatures goes from _COOL to _HOT."""
+    if colour in MEASURES:
+        return MEASURES[colour](reading)
+    if reading.celsius is None:
+        return None
+    return max(0.0, min(100.0, 100.0 * (reading.celsius - _COOL) / (_HOT - _COOL)))
+
+
 def legend(rows: list[NodeRow], colour: str) -> str:
     """What the marks mean, for what there is."""
+    if colour == "temperature":
+        return f"▁ {_COOL:.0f} °C or less to █ {_HOT:.0f} °C"
     if colour != "state":
         return "▁ little to █ all"
     counts: dict[str, int] = {}
@@ -93,10 +106,3 @@ def legend(rows: list[NodeRow], colour: str) -> str:
         for state, mark in _STATE_MARKS.items()
         if counts.get(state)
     )
-
-
-def resources_in_words(resources: list[Any]) -> str:
-    """What a node has."""
-    names = ("cores", "GPUs", "GiB memory", "GiB scratch", "IO slots")
-    parts = [f"{value:g} {name}" for value, name in zip(resources, names, strict=False) if value]
-    return ", ".join(parts) or "nothing stated"

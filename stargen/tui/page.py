@@ -18,13 +18,14 @@ from stargen.errors import StargenError
 from stargen.tui.desk import Desk
 from stargen.tui.dialogs import Confirm, Words
 from stargen.tui.ink import Drawn, Line, spread, width_of
+from stargen.tui.link import Interest
 from stargen.tui.pulse import moment, pulse
 from stargen.tui.words import Filter
 
 if TYPE_CHECKING:
     from stargen.tui.app import Dashboard
 
-TABS = ("overview", "nodes", "tasks", "failures", "candidates", "journal", "pools")
+TABS = ("overview", "nodes", "tasks", "failures", "candidates", "journal", "allocations")
 
 
 class Pulse(Drawn):
@@ -48,16 +49,17 @@ class Tabs(Drawn):
 
     def draw(self, width: int, height: int) -> list[Line]:
         page = self._page
-        right = moment(page.desk)
-        trail = page.trail
+        feed = page.desk.feed
+        clock = moment(page.desk)
+        must = clock if feed.is_past or feed.problem or not feed.read_all else []
+        trail: Line = [(f" › {step}", "title") for step in page.trail]
         line: Line = []
-        self._places = []
-        for compact in (0, 1, 2):  # full names, then the names without their gaps, then numbers
-            line = self._tabs(compact)
-            if width_of(line) + sum(len(step) + 3 for step in trail) + width_of(right) <= width:
-                break
-        line += [(f" › {step}", "title") for step in trail]
-        return [spread(line, right, width)]
+        # full names, then the names without their gaps, then without the hour, then numbers
+        for compact, right in ((0, clock), (1, clock), (1, must), (2, clock), (2, must)):
+            line = [*self._tabs(compact), *trail]
+            if width_of(line) + width_of(right) <= width:
+                return [spread(line, right, width)]
+        return [spread(line, must, width)]
 
     def _tabs(self, compact: int) -> Line:
         line: Line = []
@@ -121,6 +123,11 @@ class Page(Screen[None]):
         raise NotImplementedError
 
     @property
+    def interest(self) -> Interest:
+        """What it wants of the master beyond the samples of all nodes."""
+        return Interest()
+
+    @property
     def dashboard(self) -> Dashboard:
         return cast("Dashboard", self.app)
 
@@ -140,6 +147,7 @@ class Page(Screen[None]):
         self.query_one(Pulse).redraw()
         self.query_one(Tabs).redraw()
         self.show()
+        self.desk.interest = self.interest
 
     def on_screen_resume(self) -> None:
         self.call_after_refresh(self.refresh_all)

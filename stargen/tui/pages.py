@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stargen.journal import read_records
-from stargen.model import Location
+from stargen.model import Location, StepCost
+from stargen.quantities import duration
 from stargen.records import (
     CandidateQuarantined,
     Record,
@@ -74,12 +75,17 @@ def window(
 
 
 class Chapter(NamedTuple):
-    """One thing that happened to a task; `outputs`: where the candidates of its result lie."""
+    """One thing that happened to a task.
+
+    `outputs`: where the candidates of its result lie; `lane`: the class of its request, if that
+    was told.
+    """
 
     at: float
     what: str
     detail: str
     outputs: list[Location]
+    lane: int | None = None
 
 
 def story(
@@ -96,12 +102,14 @@ def _chapters(record: Any, job: int, ordinal: int) -> Iterator[Chapter]:
     if isinstance(record, TasksAssigned):
         for row in (row for row in record.rows if row.ordinal == ordinal):
             what = f"attempt {row.epoch}.{row.n} sent to {record.node}"
-            yield Chapter(record.at, what, f"candidates {row.lo} to {row.hi - 1}", [])
+            detail = f"candidates {row.lo} to {row.hi - 1}"
+            yield Chapter(record.at, what, detail, [], row.lane)
     elif isinstance(record, TasksFinished):
         for row in (row for row in record.rows if row.ordinal == ordinal):
             drops = "".join(f", {reason} {n}" for reason, n in row.drop_counts.items())
             what = f"attempt {row.epoch}.{row.n} finished on {record.node}"
             detail = f"{row.duration_us / 1e6:.3g} s, {len(row.sizes)} out{drops}"
+            detail = "\n".join([detail, *map(_cost, row.costs)])
             ends = [row.offset + sum(row.sizes[:i]) for i in range(len(row.sizes))]
             places = [Location(row.segment, at, n) for at, n in zip(ends, row.sizes, strict=True)]
             yield Chapter(record.at, what, detail, list(islice(places, WINDOW)))
@@ -115,3 +123,12 @@ def _chapters(record: Any, job: int, ordinal: int) -> Iterator[Chapter]:
         yield Chapter(record.at, what, f"{text}\n{record.detail}".rstrip(), [])
     elif isinstance(record, CandidateQuarantined) and record.ordinal == ordinal:
         yield Chapter(record.at, "candidate quarantined", record.reason, [])
+
+
+def _cost(form: Any) -> str:
+    """Where the time of a step went."""
+    cost = StepCost(*form)
+    parts = {"computing": cost.compute_s, "disk": cost.io_s, "staging": cost.staging_s}
+    told = ", ".join(f"{duration(seconds)} {name}" for name, seconds in parts.items() if seconds)
+    waited = max(0.0, cost.wall_s - sum(parts.values()))
+    return f"step {cost.step + 1}: {told or '0 s computing'}, {duration(waited)} waiting"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from stargen.quantities import clock, count, duration, rate
 from stargen.status import Status
 from stargen.status_forms import eta_s
+from stargen.tui.allocations import shortest_left_s
 from stargen.tui.desk import Desk
 from stargen.tui.funnel import stages
 from stargen.tui.ink import Line, fitted, joined, spread, width_of
+
+_SHORT_S = 600.0
 
 STATE_STYLES = {
     "new": "dim",
@@ -33,6 +36,7 @@ def pulse(desk: Desk, width: int) -> list[Line]:
         _count("retrying", sum(len(job.open) - job.running for job in status.jobs), "warn"),
         _held(status),
         _journal(desk),
+        _allocation(desk),
     ]
     return [
         spread(left, [*_that_fit(first, width - width_of(left) - 2), (" ", "")], width),
@@ -135,6 +139,17 @@ def _journal(desk: Desk) -> Line:
     if feed.is_past or feed.state not in ("running", "interrupted"):
         return []
     return [("no master; the journal speaks", "warn")]
+
+
+def _allocation(desk: Desk) -> Line:
+    left = shortest_left_s(desk.status, desk.now)
+    if left is None:
+        return []
+    return [
+        ("allocation ", "dim"),
+        (duration(left), "warn" if left < _SHORT_S else ""),
+        (" left", "dim"),
+    ]
 
 
 def moment(desk: Desk) -> Line:

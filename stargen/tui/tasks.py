@@ -48,23 +48,41 @@ ORDERS: dict[str, Callable[[TaskRow], Any]] = {
 
 def open_tasks(desk: Desk) -> Iterator[TaskRow]:
     """Tasks that are with a node or wait for another try."""
-    live, began, now = desk.live, desk.view.trail.began, desk.now
-    running: set[tuple[int, int]] | None = None
-    if live is not None and live.loads:
-        running = {
-            (task["job"], task["ordinal"])
-            for load in live.loads.values()
-            for task in load["running"]
-        }
     for index, job in enumerate(desk.status.jobs):
-        usual = job.busy_s / job.finished if job.finished else None
-        for ordinal, (node, size) in job.open.items():
-            start = began.get((index, ordinal))
-            elapsed = max(0.0, now - start.at) if start else 0.0
-            state = "waiting" if not node else "running"
-            if node and running is not None and (index, ordinal) not in running:
-                state = "buffered"
-            yield TaskRow(job.name, ordinal, state, node, elapsed, usual, size, "")
+        for ordinal in job.open:
+            yield _open_task(desk, index, ordinal)
+
+
+def _open_task(desk: Desk, index: int, ordinal: int) -> TaskRow:
+    job = desk.status.jobs[index]
+    node, size = job.open[ordinal]
+    began = desk.view.trail.began.get((index, ordinal))
+    elapsed = max(0.0, desk.now - began.at) if began else 0.0
+    usual = job.busy_s / job.finished if job.finished else None
+    state = "running" if node else "waiting"
+    told = (desk.load_of(node) or {}).get("running") if node else None
+    if told is not None and not any((t["job"], t["ordinal"]) == (index, ordinal) for t in told):
+        state = "buffered"
+    return TaskRow(job.name, ordinal, state, node, elapsed, usual, size, "")
+
+
+def _longest_open(desk: Desk, most: int) -> tuple[list[TaskRow], int]:
+    """The open tasks that have been so for longest, and how many there are.
+
+    What the page shows first, and of a hundred thousand open tasks: so no row is made in vain.
+    """
+    began, jobs = desk.view.trail.began, desk.status.jobs
+    never = float("inf")
+    found = nsmallest(
+        most,
+        (
+            (start.at if (start := began.get((index, ordinal))) else never, index, ordinal)
+            for index, job in enumerate(jobs)
+            for ordinal in job.open
+        ),
+    )
+    rows = [_open_task(desk, index, ordinal) for _, index, ordinal in found]
+    return rows, sum(len(job.open) for job in jobs)
 
 
 def ended_tasks(desk: Desk) -> Iterator[TaskRow]:
@@ -88,14 +106,13 @@ def chosen(
     desk: Desk, wanted: Filter, order: str, *, reverse: bool, first: int, most: int
 ) -> tuple[list[TaskRow], int]:
     """One window of the tasks that a filter leaves, open ones before ended ones, and how many."""
-    accepted = [row for row in open_tasks(desk) if wanted.accepts(row.cells())]
-    key = ORDERS[order]
     until = first + most
-    if reverse or until * 8 > len(accepted):
-        accepted.sort(key=key, reverse=reverse)
+    if not wanted.words and order == "elapsed" and reverse:
+        accepted, total = _longest_open(desk, until)
     else:
-        accepted[:until] = nsmallest(until, accepted, key=key)
-    total = len(accepted)
+        accepted = [row for row in open_tasks(desk) if wanted.accepts(row.cells())]
+        accepted.sort(key=ORDERS[order], reverse=reverse)
+        total = len(accepted)
     rows = accepted[first:until]
     for row in ended_tasks(desk):
         if wanted.accepts(row.cells()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 _SAMPLES = 600
@@ -11,12 +11,16 @@ _OF_A_NODE = 120
 
 
 class Reading(NamedTuple):
-    """One moment, in percent: of one node, or the mean of all; None where nothing is known."""
+    """One moment, in percent: of one node, or the mean of all; None where nothing is known.
+
+    `celsius` is of the hottest sensor of the machine or of its GPUs.
+    """
 
     cpu: float
     memory: float
     gpu: float | None
     io: float
+    celsius: float | None = None
 
 
 MEASURES: dict[str, Callable[[Reading], float | None]] = {
@@ -34,13 +38,12 @@ class Usage:
         self.all: deque[Reading] = deque(maxlen=_SAMPLES)
         self.nodes: dict[str, deque[Reading]] = {}
 
-    def take(self, loads: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take one round of samples in."""
-        found: list[Reading] = []
-        for name, load in loads.items():
-            reading = reading_of(load)
-            found.append(reading)
-            self.nodes.setdefault(name, deque(maxlen=_OF_A_NODE)).append(reading)
+    def take(self, loads: Mapping[str, Mapping[str, Any]], fresh: Iterable[str]) -> None:
+        """Take one round in: the samples of all nodes, of which the `fresh` ones are new."""
+        for name in fresh:
+            history = self.nodes.setdefault(name, deque(maxlen=_OF_A_NODE))
+            history.append(reading_of(loads[name]))
+        found = [self.nodes[name][-1] for name in loads if name in self.nodes]
         if found:
             self.all.append(_mean(found))
 
@@ -49,11 +52,13 @@ def reading_of(load: Mapping[str, Any]) -> Reading:
     """A node's sample in percent."""
     gpus: list[list[float]] = load.get("gpus") or []
     total = load["memory_total_gib"]
+    heat = max([load["celsius"], *(gpu[4] for gpu in gpus if len(gpu) > 4)])
     return Reading(
         load["cpu_percent"],
         100.0 * load["memory_used_gib"] / total if total else 0.0,
         sum(gpu[1] for gpu in gpus) / len(gpus) if gpus else None,
         load["io_pressure"],
+        heat or None,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from stargen.journal import Journal
 from stargen.model import Resources
 from stargen.records import (
     Alerted,
+    AllocationPlanned,
+    AllocationStands,
     AssignedRow,
     CandidateQuarantined,
     EpochStarted,
@@ -41,6 +44,7 @@ from stargen.records import (
 )
 from stargen.scheduling.nodelist import resources_form
 from stargen.store import CampaignFolder
+from stargen.tui.trail import View
 
 START = 1_760_000_000.0
 SECONDS = 600
@@ -53,7 +57,18 @@ GRAPH = [
     GraphRow("map", [3]),
     GraphRow("map", [4]),
 ]
-TEXT = '[campaign]\nname = "li-oxides"\n[[job]]\nname = "generate"\nuse = "echo.source"\n'
+TEXT = """
+[campaign]
+name = "li-oxides"
+[[job]]
+name = "generate"
+use = "echo.source"
+[[job]]
+name = "relax"
+input = "generate"
+use = "echo.map"
+resources = { cores = 24, memory_gib = 48, walltime_s = 1800 }
+"""
 CUBIC = ((0.0, 0.0, 0.0), (0.5, 0.5, 0.0), (0.5, 0.0, 0.5), (0.0, 0.5, 0.5))
 METALS = (3, 11, 12, 20, 22, 25, 26, 28, 30, 38, 56)
 DROPS = {"screen": ("charge", "geometry", "composition"), "hull": ("above hull",)}
@@ -102,11 +117,22 @@ class _Writer:
         if job >= 4:
             properties["e_above_hull"] = self.random.expovariate(12.0)
             properties["space_group"] = self.random.choice((225, 166, 62))
-        data = {"energies_ev": [energy + 2.0 * 0.7**i for i in range(20)]} if job >= 4 else {}
+        data = {"demo.relax": self.relaxation(energy)} if job >= 4 else {}
         steps = tuple(
             Provenance(f"demo.{name}", "1.0", name, "5e1f00d5") for name in JOBS[: job + 1]
         )
         return Candidate(f"generate/{number}", crystal, properties, data, steps)
+
+    def relaxation(self, energy: float) -> dict[str, Any]:
+        steps = range(12 + self.random.randrange(20))
+        wobble = [1 + 0.3 * self.random.random() for _ in steps]
+        change = {"POTIM": [0.5, 0.25]}
+        note = {"step": "relax", "fault": "zbrent", "message": "the line search lost its way"}
+        return {
+            "ionic_energies_ev": [energy + 2.0 * 0.75**i * wobble[i] for i in steps],
+            "ionic_max_forces_ev_per_ang": [3.0 * 0.8**i * wobble[-1 - i] for i in steps],
+            "corrections": [note | {"changes": change}] if self.random.random() < 0.5 else [],
+        }
 
     def finish(self, job: int, ordinal: int, n: int, node: str, size: int, seconds: float) -> None:
         reasons = DROPS.get(JOBS[job], ())
@@ -121,8 +147,17 @@ class _Writer:
         place = self.journal.append_payload(entries) if entries else None
         segment, offset = (place.segment, place.offset) if place else (0, 0)
         sizes = [len(entry) for entry in entries]
+        costs = [[0, seconds, 0.9 * seconds, 0.0, 0.04 * seconds]] if job == 4 else []
         row = FinishedRow(
-            ordinal, 1, n, int(seconds * 1e6), segment, offset, sizes, drop_counts=drops
+            ordinal,
+            1,
+            n,
+            int(seconds * 1e6),
+            segment,
+            offset,
+            sizes,
+            drop_counts=drops,
+            costs=costs,
         )
         self.add(TasksFinished(self.at, job, node, [row]))
         if job == 2:
@@ -194,6 +229,17 @@ class _Writer:
             self.assign(5, 4, 3.0)
 
 
+def _allocate(writer: _Writer) -> None:
+    """One allocation runs, one waits, one was refused."""
+    for number, (pool, nodes) in enumerate((("cpu", 18), ("gpu", 6), ("gpu", 6)), 1):
+        name = f"{pool}-{number}"
+        writer.add(AllocationPlanned(START, name, pool, nodes, 4 * 3600.0))
+        writer.add(AllocationStands(START + 1, name, "queued", "", f"90{number}"))
+    writer.add(AllocationStands(START + 5, "cpu-1", "running", "", "901"))
+    words = "sbatch: error: QOSMaxSubmitJobPerUserLimit"
+    writer.add(AllocationStands(START + 9, "gpu-3", "refused", words, ""))
+
+
 async def _write(folder: Path, seed: int, until: int, nodes: int) -> None:
     async with journal_in(folder) as journal:
         writer = _Writer(journal, seed)
@@ -207,6 +253,7 @@ async def _write(folder: Path, seed: int, until: int, nodes: int) -> None:
             form = resources_form(resources)
             writer.add(NodeJoined(START + 0.01 * number, name, pool, f"a{number:04x}", 1, form))
             writer.nodes.append(name)
+        _allocate(writer)
         for number in range(1, until + 1):
             writer.second(number)
             if number == 300:
@@ -238,13 +285,13 @@ def lay_shown(
     return CampaignFolder(folder)
 
 
-def loads(seed: int = 7, nodes: int = 24) -> list[dict[str, Any]]:
-    """What a master's picture says of its nodes."""
+def loads(seed: int = 7, nodes: int = 24) -> dict[str, dict[str, Any]]:
+    """What a master says of its nodes; of one without a link it says nothing."""
     chance = random.Random(seed)
-    found: list[dict[str, Any]] = []
+    found: dict[str, dict[str, Any]] = {}
     for number in range(nodes):
         pool = "gpu" if number % 4 == 0 else "cpu"
-        gpus = [[i, 100 * chance.random(), 30.0, 80.0] for i in range(4)] if pool == "gpu" else []
+        gpus = [[i, 100 * chance.random(), 30.0, 80.0, 41.0 + 9 * i] for i in range(4)]
         load = {
             "cpu_percent": min(100.0, 110 * chance.random()),
             "memory_used_gib": 96.0 * chance.random(),
@@ -252,11 +299,13 @@ def loads(seed: int = 7, nodes: int = 24) -> list[dict[str, Any]]:
             "disk_free_gib": 400.0,
             "buffered": chance.randrange(6),
             "io_pressure": 20 * chance.random(),
-            "gpus": gpus,
-            "running": [],
+            "celsius": 40.0 + 45 * chance.random(),
+            "scratch_gib": 12.5,
+            "gpus": gpus if pool == "gpu" else [],
         }
         name = f"{pool}{number:03}"
-        found.append({"name": name, "connected": name != "cpu013", "load": load})
+        if name != "cpu013":
+            found[name] = load
     return found
 
 
@@ -264,7 +313,9 @@ class ToldMaster:
     """A master that says the same again and again, and keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.nodes = loads()
+        self.loads = loads()
+        self.chance = random.Random(3)
+        self.running: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[tuple[str, str]] = []
         self.gone = False
 
@@ -273,10 +324,50 @@ class ToldMaster:
             raise UserError("no master is running this campaign on this machine")
         return nullcontext(self)
 
-    def status(self) -> dict[str, Any]:
+    def learn(self, view: View, now: float) -> None:
+        """Which open tasks run: the first of each node; the others wait in its buffer."""
+        for job, each in enumerate(view.status.jobs):
+            for ordinal, (node, _) in each.open.items():
+                rows = self.running.setdefault(node, [])
+                if len(rows) < 2:
+                    began = view.trail.began.get((job, ordinal))
+                    elapsed_s = now - began.at if began else 0.0
+                    row = {"job": job, "ordinal": ordinal, "elapsed_s": elapsed_s}
+                    rows.append(row | {"done": 7.0, "total": 20.0, "rss_gib": 1.25})
+
+    def _closely(self, node: str, task: str) -> dict[str, Any]:
+        chance = random.Random(node)
+        job, _, ordinal = task.rpartition("/")
+        words = "DAV:  12  -0.412E+02  -0.18E-03\n   3 F= -.41230E+02 E0= -.41229E+02"
+        return {
+            "running": self.running.get(node, []),
+            "cores": [round(100 * chance.random(), 1) for _ in range(24)],
+            "said": [[JOBS.index(job), int(ordinal), words]] if task else [],
+        }
+
+    def move(self) -> None:
+        """Let some time pass on the nodes."""
+        for load in self.loads.values():
+            turn = self.chance.gauss(0.0, 6.0)
+            load["cpu_percent"] = max(2.0, min(100.0, load["cpu_percent"] + turn))
+            load["io_pressure"] = max(0.0, min(60.0, load["io_pressure"] + turn / 2))
+            for gpu in load["gpus"]:
+                gpu[1] = max(0.0, min(100.0, gpu[1] + self.chance.gauss(0.0, 9.0)))
+
+    def look(self, since: float = 0.0, at: Sequence[str] = (), task: str = "") -> dict[str, Any]:
         if self.gone:
             raise UserError("the master has ended")
-        return {"nodes": self.nodes, "sinks": [], "journal": {"position": 10, "durable": 8}}
+        return {
+            "at": since + 1.0,
+            "loads": {
+                name: load | (self._closely(name, task) if name in at else {})
+                for name, load in self.loads.items()
+            },
+            "unlinked": ["cpu013"],
+            "silent_s": dict.fromkeys(at, 0.4),
+            "sinks": [],
+            "journal": {"position": 10, "durable": 8},
+        }
 
     def explain(self, target: str) -> list[str]:
         return [f"Task {target} waits: no node has 24 free cores.", "Two more nodes would run it."]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from support.shown import SECONDS, START, ToldMaster
 from textual.pilot import Pilot
+from textual.worker import WorkerCancelled
 
 from stargen.store import CampaignFolder
 from stargen.tui.app import Dashboard
@@ -42,19 +44,35 @@ async def seen(
     async with app.run_test(size=size) as pilot:
         await settled(pilot)
         if loads:
-            for _ in range(3):
-                app.desk.heard(Live.of(ToldMaster().status()))
+            live, master = Live(), ToldMaster()
+            for _ in range(90):
+                master.move()
+                live = live.then(copy.deepcopy(master.look()))
+                app.desk.heard(live)
         app._refresh_page()
         await settled(pilot)
         yield pilot
     app._link = link
 
 
+async def told(pilot: Pilot[None], app: Dashboard) -> None:
+    """A master tells what the page that is seen is interested in."""
+    master = ToldMaster()
+    master.learn(app.desk.view, app.desk.now)
+    live = app.desk.live or Live()
+    app.desk.heard(live.then(master.look(0.0, *app.desk.interest)))
+    app._refresh_page()
+    await settled(pilot)
+
+
 async def settled(pilot: Pilot[None]) -> None:
     """Until nothing is read any more and everything is drawn."""
-    for _ in range(3):
-        await asyncio.wait_for(pilot.app.workers.wait_for_complete(), 10)
+    for _ in range(2):
         await pilot.pause()
+        for worker in list(pilot.app.workers):
+            with suppress(WorkerCancelled):  # another took its place
+                await asyncio.wait_for(worker.wait(), 30)
+    await pilot.pause()
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:

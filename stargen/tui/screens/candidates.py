@@ -32,7 +32,8 @@ from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
 from stargen.tui.screens.nodes import span
 from stargen.tui.screens.task import Sheet
-from stargen.tui.widgets.marks import curve, numbers
+from stargen.tui.series import corrections_of, drawn, series_of, told
+from stargen.tui.spacegroups import space_group
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
 from stargen.tui.widgets.unitcell import UnitCell, inks
 from stargen.tui.words import short
@@ -240,15 +241,13 @@ def details(candidate: Candidate, width: int) -> list[Line]:
     lines: list[Line] = [
         heading(crystal.formula, width, candidate.candidate_id),
         *_lattice(crystal),
+        [(f" space group {space_group(candidate.properties)}", "")],
         heading("properties", width),
     ]
     for name, value in sorted(candidate.properties.items()):
         lines.append([(f" {name:<28}", "dim"), (shown(value), "bold")])
-    for name, values in candidate.data.items():
-        series = numbers(values)
-        if series is not None:
-            lines.append(heading(name, width, f"{len(series)} steps"))
-            lines += curve(series, min(width, 100), 6)
+    lines += drawn(series_of(candidate.data), width, 6)
+    lines += told(corrections_of(candidate.data), width)
     lines.append(heading("sites", width, count(crystal.n_atoms)))
     lines += _sites(crystal)
     lines.append(heading("provenance", width))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,6 +11,7 @@ from textual.widget import Widget
 from stargen.quantities import clock, count, duration
 from stargen.tui.desk import Desk
 from stargen.tui.ink import Drawn, Line, heading
+from stargen.tui.link import Interest
 from stargen.tui.nodes import (
     COLOURS,
     STATE_STYLES,
@@ -18,14 +19,14 @@ from stargen.tui.nodes import (
     cell,
     legend,
     node_rows,
-    resources_in_words,
 )
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
+from stargen.tui.requests import in_words
 from stargen.tui.screens.task import TaskPage
 from stargen.tui.usage import MEASURES
 from stargen.tui.widgets.heatgrid import HeatGrid
-from stargen.tui.widgets.marks import bar, heat, sparkline
+from stargen.tui.widgets.marks import LEVELS, bar, heat, sparkline
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
 from stargen.tui.words import short
 
@@ -55,6 +56,8 @@ _KEYS: dict[str, Callable[[NodeRow], Any]] = {
     "cores": lambda row: row.cores,
 }
 _VIEWS = ("both", "grid", "table")
+_LONG_SILENT_S = 15.0
+_WARM = 85.0
 
 
 class Nodes(Page):
@@ -209,7 +212,7 @@ class _Devices(Drawn):
         lines: list[Line] = [
             heading(f"node {name}", width, f"pool {node.pool}"),
             [(" ", ""), (row.state, style), (f"  {node.reason}", style)],
-            [(f" {resources_in_words(node.resources)}", "")],
+            [(f" {in_words(node.resources)}", ""), *_heard(desk, name)],
             [
                 (f" {count(node.running)} running", "bold"),
                 (f"  {count(node.finished)} finished  ", ""),
@@ -228,7 +231,8 @@ class _Devices(Drawn):
         facts = {
             "memory": f"{load['memory_used_gib']:.1f} of {load['memory_total_gib']:.1f} GiB",
             "cpu": f"{load['buffered']} tasks buffered",
-            "io": f"{load['disk_free_gib']:.0f} GiB free on disk",
+            "io": f"{load['disk_free_gib']:.0f} GiB free on disk, scratch of tasks"
+            f" {load['scratch_gib']:.1f} GiB",
         }
         for name, of in MEASURES.items():
             values = [value for each in history if (value := of(each)) is not None]
@@ -241,10 +245,32 @@ class _Devices(Drawn):
                         (facts.get(name, ""), "dim"),
                     ]
                 )
-        for index, busy, used, total in load["gpus"]:
+        for index, busy, used, total, *warm in load["gpus"]:
             line: Line = [(f" GPU {index:<3.0f}", "dim"), *bar(busy / 100, 20, heat(busy))]
-            lines.append([*line, (f"{busy:>5.0f} %  {used:.1f} of {total:.1f} GiB", "")])
-        return lines
+            celsius = f"  {warm[0]:.0f} °C" if warm and warm[0] else ""
+            lines.append([*line, (f"{busy:>5.0f} %  {used:.1f} of {total:.1f} GiB{celsius}", "")])
+        return lines + _cores(load.get("cores", ()), load["celsius"], width)
+
+
+def _heard(desk: Desk, name: str) -> Line:
+    """How long ago the agent gave its last sign of life."""
+    if desk.live is None:
+        return []
+    silent_s = desk.live.silent_s.get(name)
+    if silent_s is None:
+        return []
+    style = "warn" if silent_s > _LONG_SILENT_S else "good"
+    return [("   heard of ", "dim"), (f"{duration(silent_s)} ago", style)]
+
+
+def _cores(cores: Sequence[float], celsius: float, width: int) -> list[Line]:
+    """One mark for each core."""
+    line: Line = [(" cores  ", "dim")]
+    most = max(1, width - 24)
+    line += [(LEVELS[max(1, min(8, round(c / 12.5)))], heat(c)) for c in cores[:most]]
+    if celsius:
+        line.append((f"  {celsius:.0f} °C", "warn" if celsius > _WARM else ""))
+    return [line] if cores or celsius else []
 
 
 _RUNNING = (
@@ -270,6 +296,7 @@ class NodePage(Page):
 
     tab = "nodes"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "failures", "Failures alone"),
         Binding("D", "drain", "Drain"),
         Binding("U", "undrain", "Undrain"),
     ]
@@ -278,6 +305,7 @@ class NodePage(Page):
         super().__init__(desk)
         self.node = node
         self.trail = [node]
+        self._failures_alone = False
 
     def body(self) -> Iterator[Widget]:
         yield _Devices(self)
@@ -290,29 +318,46 @@ class NodePage(Page):
         height = max(4, len(panel.text.splitlines()))
         if panel.styles.height is None or panel.styles.height.value != height:
             panel.styles.height = height
-        self.query_one("#running", Table).give(self._running_rows())
-        self.query_one("#ended", Table).give(self._ended_rows())
+        rows = self._running_rows()
+        running = self.query_one("#running", Table)
+        running.give(rows)
+        running.styles.max_height = max(1, len(rows)) + 2
+        ended = self.query_one("#ended", Table)
+        ended.title = "what failed here" if self._failures_alone else "what ended here"
+        ended.give(self._ended_rows())
+
+    @property
+    def interest(self) -> Interest:
+        """Of this node: its cores, what it runs, how long it has been silent."""
+        return Interest((self.node,))
+
+    def action_failures(self) -> None:
+        self._failures_alone = not self._failures_alone
+        self.show()
 
     def _running_rows(self) -> list[Row]:
         desk, status = self.desk, self.desk.status
-        told = {
-            (t["job"], t["ordinal"]): t for t in (desk.load_of(self.node) or {}).get("running", ())
-        }
+        said: list[dict[str, Any]] | None = (desk.load_of(self.node) or {}).get("running")
+        told = {(t["job"], t["ordinal"]): t for t in said or ()}
         rows: list[Row] = []
         for index, job in enumerate(status.jobs):
             usual = job.busy_s / job.finished if job.finished else None
             for ordinal, (node, _) in job.open.items():
                 if node == self.node:
                     task = told.get((index, ordinal))
-                    rows.append(_running_row(desk, index, ordinal, task, usual))
-        rows.sort(key=lambda row: row.style)
+                    if task is None and said is not None:
+                        rows.append(_buffered_row(desk, index, ordinal, usual))
+                    else:
+                        rows.append(_running_row(desk, index, ordinal, task, usual))
+        rows.sort(key=lambda row: row.style)  # what runs before what waits in the buffer
         return rows[:WINDOW]
 
     def _ended_rows(self) -> list[Row]:
         jobs = self.desk.status.jobs
         rows: list[Row] = []
         for end in self.desk.view.trail.recent():
-            if end.node == self.node:
+            wanted = end.how != "finished" or not self._failures_alone
+            if end.node == self.node and wanted:
                 key = f"{jobs[end.job].name}/{end.ordinal}"
                 style = "" if end.how == "finished" else "warn"
                 took = "-" if end.duration_s is None else duration(end.duration_s)
@@ -338,12 +383,6 @@ def _running_row(
 ) -> Row:
     key = f"{desk.status.jobs[job].name}/{ordinal}"
     began = desk.view.trail.began.get((job, ordinal))
-    if told is None and desk.live is not None:
-        return Row(
-            key,
-            [key, "-", _about(usual), ("in the buffer", "dim"), "-", _attempt(began), ""],
-            "dim",
-        )
     elapsed = told["elapsed_s"] if told else (max(0.0, desk.now - began.at) if began else 0.0)
     share = told["done"] / told["total"] if told and told["total"] else None
     if share is None and usual:
@@ -359,6 +398,12 @@ def _running_row(
         "",
     ]
     return Row(key, cells)
+
+
+def _buffered_row(desk: Desk, job: int, ordinal: int, usual: float | None) -> Row:
+    key = f"{desk.status.jobs[job].name}/{ordinal}"
+    attempt = _attempt(desk.view.trail.began.get((job, ordinal)))
+    return Row(key, [key, "-", _about(usual), ("in the buffer", "dim"), "-", attempt, ""], "dim")
 
 
 def _about(usual: float | None) -> str:

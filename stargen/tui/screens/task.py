@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from textual import work
 from textual.binding import Binding, BindingType
@@ -15,11 +15,15 @@ from stargen.quantities import clock, count, duration
 from stargen.tui.desk import Desk
 from stargen.tui.gallery import read_candidate
 from stargen.tui.ink import Drawn, Line, heading
+from stargen.tui.link import Interest
 from stargen.tui.page import Page
 from stargen.tui.pages import Chapter, story
-from stargen.tui.widgets.marks import bar, curve, numbers
+from stargen.tui.requests import Requests
+from stargen.tui.series import Series, corrections_of, drawn, series_of, told
+from stargen.tui.widgets.marks import bar
 
 _CHAPTERS = 100
+_SAID_LINES = 12
 
 
 class Sheet(Drawn):
@@ -58,13 +62,23 @@ class TaskPage(Page):
         self.ordinal = int(number)
         self.trail = [*(behind or ()), task]
         self._chapters: list[Chapter] = []
-        self._curves: dict[str, list[float]] = {}
+        self._left = _Left()
+        self._requests = Requests(desk.journal)
+        self._resources = ""
         self._read_until = -1
         self._reading = False
 
     def body(self) -> Iterator[Widget]:
         with VerticalScroll(id="scroll"):
             yield Sheet(id="sheet")
+
+    @property
+    def interest(self) -> Interest:
+        """Of the node that has it: how it goes there, and what it writes."""
+        if self._index < 0:
+            return Interest()
+        node, _ = self.desk.status.jobs[self._index].open.get(self.ordinal, ("", 0))
+        return Interest((node,), self.about) if node else Interest()
 
     def show(self) -> None:
         position = self.desk.view.position
@@ -79,20 +93,24 @@ class TaskPage(Page):
     def _read(self, after: int, until: int) -> None:
         """What has come since the last look, or everything; the newest first."""
         found: list[Chapter] = []
+        resources = ""
         try:
             for chapters in story(self.desk.journal, until, self._index, self.ordinal, after):
                 found += chapters
                 if len(found) >= _CHAPTERS:
                     break
+            lane = next((c.lane for c in found if c.lane is not None), 0)
+            resources = self._requests.of(self._index, self.job, lane)
         except JournalError:
             pass  # the feed says what is wrong with the journal
-        curves = _curves_of(self.desk, found)
-        self.app.call_from_thread(self._got, found, curves, after > 0)
+        left = _left_by(self.desk, found)
+        self.app.call_from_thread(self._got, found, left, resources, after > 0)
 
-    def _got(self, found: list[Chapter], curves: dict[str, list[float]], more: bool) -> None:
+    def _got(self, found: list[Chapter], left: _Left, resources: str, more: bool) -> None:
         self._reading = False
         self._chapters = ([*found, *self._chapters] if more else found)[:_CHAPTERS]
-        self._curves = curves or (self._curves if more else {})
+        self._left = left if left.outputs or not more else self._left
+        self._resources = resources
         self.show()
 
     @property
@@ -119,18 +137,21 @@ class TaskPage(Page):
                 [(" waiting for another try", "warn"), (f" ({count(size)} candidates)", "")]
             )
         else:
-            lines += self._at_work(node, index, usual, size, about)
+            lines += self._at_work(node, index, usual, size, about, width)
+        if self._resources:
+            lines.append([(" asks for ", "dim"), (self._resources, "")])
         if job.held:
             lines.append([(f" {self.job} is held: {job.held}", "bad")])
         return lines
 
     def _at_work(
-        self, node: str, index: int, usual: float | None, size: int, about: str
+        self, node: str, index: int, usual: float | None, size: int, about: str, width: int
     ) -> list[Line]:
         desk = self.desk
         began = desk.view.trail.began.get((index, self.ordinal))
         elapsed = max(0.0, desk.now - began.at) if began else 0.0
-        rows = (desk.load_of(node) or {}).get("running", ())
+        load = desk.load_of(node) or {}
+        rows = load.get("running", ())
         mine = [row for row in rows if (row["job"], row["ordinal"]) == (index, self.ordinal)]
         lines: list[Line] = [
             [
@@ -150,13 +171,16 @@ class TaskPage(Page):
             lines.append(said)
         elif usual:
             lines.append([(" ", ""), *bar(elapsed / usual, 30), (" by the usual time", "dim")])
+        for job, ordinal, text in load.get("said", ()):
+            if (job, ordinal) == (index, self.ordinal) and text:
+                lines.append(heading("what it writes", width))
+                lines += [[(f" {line}", "")] for line in text.splitlines()[-_SAID_LINES:]]
         return lines
 
     def _story(self, width: int) -> list[Line]:
         lines: list[Line] = []
-        for name, values in self._curves.items():
-            lines.append(heading(name, width, f"{len(values)} steps"))
-            lines += curve(values, min(width, 100), 8)
+        lines += drawn(self._left.series, width, 8)
+        lines += told(self._left.corrections, width)
         lines.append(heading("story, the newest first", width))
         if not self._chapters:
             waits = " reading the journal" if self._reading else " nothing has happened to it yet"
@@ -187,17 +211,23 @@ class TaskPage(Page):
         release(self, self.job)
 
 
-def _curves_of(desk: Desk, chapters: list[Chapter]) -> dict[str, list[float]]:
-    """Lists of numbers that the calculator left with the first candidate that came out."""
+class _Left(NamedTuple):
+    """What the calculator left with the first candidate that came out."""
+
+    outputs: int = 0
+    series: list[Series] = []  # noqa: RUF012 - a NamedTuple default; never changed
+    corrections: list[str] = []  # noqa: RUF012 - as above
+
+
+def _left_by(desk: Desk, chapters: list[Chapter]) -> _Left:
     for chapter in chapters:
         for place in chapter.outputs[:1]:
             try:
                 data = read_candidate(desk.journal, place).data
             except (JournalError, BadResult):
                 continue
-            found = {name: numbers(value) for name, value in data.items()}
-            return {name: values for name, values in found.items() if values is not None}
-    return {}
+            return _Left(len(chapter.outputs), series_of(data), corrections_of(data))
+    return _Left()
 
 
 def explain_task(page: Page, task: str | None) -> None:
@@ -214,6 +244,8 @@ def cancel(page: Page, task: str | None) -> None:
 
 def retry(page: Page, job: str) -> None:
     """Ask for another try at what a job has set aside."""
+    if not job:
+        return
     status = page.desk.status
     number = sum(each.quarantined for each in status.jobs if each.name == job)
     page.act("retry", job, f"Try the {count(number)} quarantined candidates of {job} again.")
@@ -221,10 +253,14 @@ def retry(page: Page, job: str) -> None:
 
 def hold(page: Page, job: str) -> None:
     """Ask for no more tasks of a job."""
+    if not job:
+        return
     running = sum(each.running for each in page.desk.status.jobs if each.name == job)
     page.act("hold", job, f"Hold {job}: none of its tasks is sent any more; {running} run on.")
 
 
 def release(page: Page, job: str) -> None:
     """Ask for a held job to go on."""
+    if not job:
+        return
     page.act("release", job, f"Release {job}: its tasks are sent again.")

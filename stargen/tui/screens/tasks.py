@@ -10,10 +10,11 @@ from textual.widget import Widget
 
 from stargen.quantities import count, duration
 from stargen.tui.desk import Desk
+from stargen.tui.link import Interest
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
 from stargen.tui.screens.nodes import span
-from stargen.tui.screens.task import TaskPage, cancel, explain_task
+from stargen.tui.screens.task import TaskPage, cancel, explain_task, hold, release, retry
 from stargen.tui.tasks import TaskRow, chosen
 from stargen.tui.widgets.marks import bar
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
@@ -39,16 +40,25 @@ class Tasks(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("x", "explain", "Why?"),
         Binding("C", "cancel", "Cancel"),
+        Binding("R", "retry", "Retry"),
+        Binding("H", "hold", "Hold", show=False),
+        Binding("L", "release", "Release", show=False),
     ]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._first = 0
+        self._shown_with: dict[str, None] = {}
 
     def body(self) -> Iterator[Widget]:
         yield Table(
             _TASKS, id="tasks", title="tasks", empty="no such task", order=Order("elapsed", True)
         )
+
+    @property
+    def interest(self) -> Interest:
+        """Which of the tasks that are shown run, and which lie in a buffer."""
+        return Interest(tuple(self._shown_with))
 
     def show(self) -> None:
         table = self.query_one(Table)
@@ -65,6 +75,7 @@ class Tasks(Page):
             self._first = 0
             self.show()
             return
+        self._shown_with = dict.fromkeys(row.node for row in rows if row.node)
         table.give([_task_row(row) for row in rows], span(self._first, len(rows), total))
 
     def action_explain(self) -> None:
@@ -72,6 +83,19 @@ class Tasks(Page):
 
     def action_cancel(self) -> None:
         cancel(self, self.query_one(Table).key)
+
+    @property
+    def _job(self) -> str:
+        return (self.query_one(Table).key or "").rpartition("/")[0]
+
+    def action_retry(self) -> None:
+        retry(self, self._job)
+
+    def action_hold(self) -> None:
+        hold(self, self._job)
+
+    def action_release(self) -> None:
+        release(self, self._job)
 
     def on_table_ordered(self) -> None:
         self._first = 0
