@@ -47,6 +47,9 @@ def up(
             metavar="POOL", help="Run in an allocation of this pool's batch system, and return."
         ),
     ] = None,
+    tui: Annotated[
+        bool, typer.Option("--tui", help="As --detach, and look at it in the dashboard.")
+    ] = False,
     takeover: Annotated[
         bool,
         typer.Option("--takeover", help="Take the campaign from a master on a host that is gone."),
@@ -60,17 +63,21 @@ def up(
     it is resumable still.
     """
     from stargen.cli.live import view_of
+    from stargen.cli.top import look_at
     from stargen.master.detached import detach as start_apart
     from stargen.master.detached import submit as in_queue
     from stargen.master.launch import run
+    from stargen.store import CampaignFolder
 
     plan, settings = load(file, config)
     name = plan.campaign.name
     place = folder or folder_of(name)
     requests = [("retry", _job(job)) for job in retry or ()]
     requests += [("release", _job(job)) for job in release or ()]
-    if detach:
+    if detach or tui:
         master = start_apart(file, folder=place, config=config, takeover=takeover)
+        if tui:
+            look_at(CampaignFolder(place))
         typer.echo(f"{name} runs as process {master.pid}; it says what it does in {master.log}")
         typer.echo(f"stargen status --campaign {_short(name, place)}")
         return

@@ -47,10 +47,22 @@ def top(
             raise UserError("--web only looks", hint="leave --control out")
         _serve(folder, replay is not None, theme, port)
         return
+    look_at(folder, live=replay is None, control=control, theme=theme, ascii_only=ascii_only)
+
+
+def look_at(
+    folder: CampaignFolder,
+    *,
+    live: bool = True,
+    control: bool = False,
+    theme: str | None = None,
+    ascii_only: bool = False,
+) -> None:
+    """Show the dashboard in this terminal until somebody leaves it."""
     from stargen.tui.app import Dashboard
     from stargen.tui.themes import THEMES
 
-    dashboard = Dashboard(_desk(folder, replay is None, control), ascii_only=ascii_only)
+    dashboard = Dashboard(_desk(folder, live, control), ascii_only=ascii_only)
     if theme is not None:
         if theme not in dashboard.available_themes:
             names = ", ".join(each.name for each in THEMES)
