@@ -57,8 +57,12 @@ class BatchDesk:
     jobs: dict[str, str] = field(default_factory=dict[str, str])
     """{allocation: job number} of those that have not ended."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    missed: set[str] = field(default_factory=set[str])
+    """Those that the last look did not find: a queue that has just been restarted may be empty."""
     problem: str = ""
     looked: bool = False
+    uncertain: set[str] = field(default_factory=set[str])
+    """Those of which the last master did not write down that they were submitted."""
 
 
 class Host(Protocol):
@@ -114,6 +118,8 @@ class Allocator:
 
     async def keep(self) -> None:
         """Let agents report, and serve the batch systems, until cancelled."""
+        for desk in self.desks.values():
+            desk.uncertain = {a.name for a in self._open(desk) if not a.job_id}
         try:
             await self._server.open()
         except OSError as error:
@@ -199,7 +205,7 @@ class Allocator:
             async with desk.lock:
                 await self._look(desk)
             try:
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(_SOON_S if desk.missed else pause_s):
                     command = await desk.todo.get()
             except TimeoutError:
                 pause_s = min(2 * pause_s, desk.settings.batch.look_s)
@@ -253,7 +259,7 @@ class Allocator:
         rows = await self._try(desk, look)
         if rows is None:
             return
-        first, desk.looked = not desk.looked, True
+        desk.looked = True
         for name, row in rows.items():
             if row.state == "ended":
                 continue
@@ -265,12 +271,14 @@ class Allocator:
                     f"job {row.job_id} of an allocation that nobody knows is cancelled"
                 )
                 await self._try(desk, desk.launcher.cancel(desk.settings, [row.job_id]))
-        over = [name for name in jobs if name not in rows or rows[name].state == "ended"]
-        for name in over:
+        absent = {name for name in jobs if name not in rows}
+        over = {name for name in jobs if name in rows and rows[name].state == "ended"}
+        for name in sorted(over | (absent & desk.missed)):
             await self._ended(desk, name)
-        for name, allocation in known.items():
-            if first and not allocation.job_id and name not in rows and name not in desk.jobs:
-                self._tell(name, ENDED, "the master ended while it was being asked for")
+        desk.missed = absent & desk.jobs.keys()
+        for name in sorted(desk.uncertain - rows.keys()):
+            self._tell(name, ENDED, "the master ended while it was being asked for")
+        desk.uncertain.clear()
 
     async def _ended(self, desk: BatchDesk, name: str) -> None:
         job_id = desk.jobs.pop(name)
