@@ -22,7 +22,7 @@ WINDOW = 20
 HELD_SHARE = 0.5
 HELD_AT_LEAST = 10
 """A job is held when that many of the window failed, and at least that share."""
-HELD_ATTEMPTS = 20
+HELD_ATTEMPTS = 15
 """It is held too when so many attempts failed in a row and none succeeded in between."""
 _SPEAK_AGAINST_A_JOB = (Failure.INFRASTRUCTURE, Failure.CALCULATION)
 NODE_FAILURES = 5
