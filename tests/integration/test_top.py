@@ -1,0 +1,210 @@
+"""The real dashboard: in a terminal of tmux while a master dies and comes back; in a browser."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing, suppress
+
+import pytest
+
+from stargen.master.detached import detach
+
+TEXT = """
+[campaign]
+name = "seen"
+seed = 1
+[[job]]
+name = "make"
+use = "echo.source"
+grain = 1
+params = { count = 100000, seconds = 0.2 }
+"""
+STARGEN = [sys.executable, "-m", "stargen.cli"]
+PATIENCE_S = 120.0
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture
+def campaign(tmp_path):
+    """A campaign that runs in a process of its own; its file, folder and master."""
+    file, folder = tmp_path / "campaign.toml", tmp_path / "out"
+    file.write_text(TEXT)
+    site = tmp_path / "stargen.toml"
+    site.write_text('[pool.local]\nlauncher = "local"\n[pool.local.limits]\ncores = 2\n')
+    run = Run(file, folder, site)
+    run.start()
+    yield run
+    subprocess.run([*STARGEN, "down", "--now", "--campaign", str(folder)], check=False, timeout=90)
+
+
+class Run:
+    """Starts masters of one campaign."""
+
+    def __init__(self, file, folder, site):
+        self.file, self.folder, self.site = file, folder, site
+        self.pid = 0
+
+    def start(self):
+        self.pid = detach(self.file, folder=self.folder, config=self.site).pid
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+
+
+class Terminal:
+    """A terminal of tmux that runs one command."""
+
+    def __init__(self, tmp_path, command, *, size=(80, 24), **environment):
+        self._base = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
+        told = [f"{name}={value}" for name, value in environment.items()]
+        line = ["new-session", "-d", "-s", "top", "-x", str(size[0]), "-y", str(size[1])]
+        self.tmux(*line, "env", *told, *command)
+        self.tmux("set-option", "-g", "remain-on-exit", "on")
+
+    def tmux(self, *arguments):
+        done = subprocess.run(
+            [*self._base, *arguments], capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout
+
+    def press(self, *keys):
+        self.tmux("send-keys", "-t", "top", *keys)
+
+    def screen(self, *more):
+        return self.tmux("capture-pane", "-p", "-t", "top", *more)
+
+    def until(self, pattern):
+        """The screen as soon as it shows this."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            seen = self.screen()
+            if re.search(pattern, seen):
+                return seen
+            time.sleep(0.2)
+        raise AssertionError(f"{pattern} is not shown:\n{self.screen()}")
+
+    def until_over(self):
+        """Until the command has ended; its exit code."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            dead, code = self.tmux(
+                "list-panes", "-t", "top", "-F", "#{pane_dead},#{pane_dead_status}"
+            ).split(",")
+            if dead == "1":
+                return int(code)
+            time.sleep(0.2)
+        raise AssertionError(f"it does not end:\n{self.screen()}")
+
+    def close(self):
+        with suppress(subprocess.CalledProcessError):
+            self.tmux("kill-server")
+
+
+def top(folder, *more):
+    return [*STARGEN, "top", "--campaign", str(folder), *more]
+
+
+@pytest.mark.slow
+@needs_tmux
+def test_a_live_campaign_in_a_terminal_through_the_death_of_its_master(campaign, tmp_path):
+    environment = {"LANG": "C.UTF-8", "TERM": "screen-256color"}
+    with closing(Terminal(tmp_path, top(campaign.folder), **environment)) as terminal:
+        terminal.until("seen +● running")
+        terminal.press("2")
+        terminal.until(r"nodes by state.*■ 1 busy")
+        terminal.press("3")
+        terminal.until(r"make/\d+ +(running|buffered)")
+        terminal.press("Enter")
+        terminal.until("story, the newest first")
+        campaign.kill()
+        terminal.until("no master; the journal speaks")
+        campaign.start()
+        terminal.until(r"● running[^?]*\n(?!.*no master)")
+        terminal.press("6")
+        assert "EpochStarted" not in terminal.until("TasksFinished")
+        terminal.tmux("resize-window", "-t", "top", "-x", "20", "-y", "5")
+        terminal.until("seen")
+        terminal.tmux("resize-window", "-t", "top", "-x", "80", "-y", "24")
+        terminal.until("TasksFinished")
+        terminal.press("q")
+        assert terminal.until_over() == 0
+    os.kill(campaign.pid, 0)  # it runs on
+
+
+@pytest.mark.slow
+@needs_tmux
+def test_a_terminal_without_utf_8_or_colours_gets_ascii_without_colours(campaign, tmp_path):
+    environment = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment |= {"NO_COLOR": "1", "TERM": "screen-256color"}
+    with closing(Terminal(tmp_path, top(campaign.folder), **environment)) as terminal:
+        terminal.until(r"seen +\* running")
+        assert terminal.screen().isascii()
+        colours = set(re.findall(r"\x1b\[[\d;]*m", terminal.screen("-e")))
+        assert all(is_grey(code) for code in colours), colours
+        terminal.press("q")
+        assert terminal.until_over() == 0
+
+
+def is_grey(code):
+    """Whether an escape sequence sets no colour but a grey."""
+    found = re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", code)
+    found += [(n, n, n) for n in re.findall(r"[34]8;5;2(?:3[2-9]|4\d|5[0-5])", code)]
+    rest = re.sub(r"[34]8;2;\d+;\d+;\d+|[34]8;5;\d+", "", code)
+    coloured = re.findall(r"(?<![\d])(?:3[1-6]|4[1-6]|9[1-6]|10[1-6])(?=[;m])", rest)
+    return all(len(set(rgb)) == 1 for rgb in found) and not coloured
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium")
+def test_a_browser_shows_it_through_textual_serve(campaign, tmp_path):
+    pytest.importorskip("textual_serve")
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = top(campaign.folder, "--web", "--port", str(port))
+    server = subprocess.Popen(command, env={**os.environ, "LANG": "C.UTF-8"})
+    try:
+        until_listening(port)
+        picture = tmp_path / "page.png"
+        options = "headless no-sandbox disable-gpu disable-quic no-first-run hide-scrollbars"
+        options += " disable-background-networking disable-component-update disable-sync"
+        subprocess.run(
+            [
+                CHROMIUM,
+                *(f"--{option}" for option in options.split()),
+                f"--user-data-dir={tmp_path / 'profile'}",
+                f"--screenshot={picture}",
+                "--window-size=1000,600",
+                "--timeout=20000",
+                f"http://localhost:{port}",
+            ],
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE_S,
+        )
+        assert many_colours(picture) > 100
+    finally:
+        server.terminate()
+        server.wait(30)
+    os.kill(campaign.pid, 0)
+
+
+def many_colours(picture):
+    """How many different colours a picture has: an empty page has few."""
+    image = pytest.importorskip("PIL.Image").open(picture)
+    return len(image.convert("RGB").getcolors(maxcolors=2**24))
+
+
+def until_listening(port):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with suppress(OSError), closing(socket.create_connection(("localhost", port), 1.0)):
+            return
+        time.sleep(0.2)
+    raise AssertionError("nothing listens")
