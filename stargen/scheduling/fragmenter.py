@@ -10,6 +10,9 @@ from stargen.scheduling.streams import Lane
 
 MAX_GRAIN = 4096
 MAX_TASK_BYTES = 4 << 20
+LEAST_TASK_S = 0.05
+"""No task is cut shorter only for more slots to have one: sending one costs both ends some 0.1 ms,
+and a cluster has more slots than candidates wait at an edge."""
 GROWTH = 4
 """A task has at most this many times the candidates that the learned pace was measured with."""
 
@@ -26,7 +29,7 @@ def grain(job: JobState, slots: int, waiting: int) -> int:
     """How many candidates the next task of this job should have.
 
     A fixed grain is obeyed. Otherwise a task should last the job's `target_task_s` by the learned
-    pace, but never be so long that some of the `slots` would go without.
+    pace, but not be so long that some of the `slots` would go without, unless it is very short.
     """
     fixed = job.plan.grain
     if fixed is not None:
@@ -36,8 +39,8 @@ def grain(job: JobState, slots: int, waiting: int) -> int:
         return 1
     wanted = job.plan.spec.target_task_s / max(pace.candidate_s, 1e-7)
     measured = pace.task_s / max(pace.candidate_s, 1e-7)
-    share = -(-waiting // max(slots, 1))
-    return max(1, min(int(wanted), int(GROWTH * measured) + 1, share, MAX_GRAIN))
+    share = max(-(-waiting // max(slots, 1)), int(LEAST_TASK_S / max(pace.candidate_s, 1e-7)))
+    return max(1, min(int(wanted), int(GROWTH * measured) + 1, share, waiting, MAX_GRAIN))
 
 
 def waiting(job: JobState, request: int) -> int:

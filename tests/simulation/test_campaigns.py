@@ -175,7 +175,7 @@ def test_a_job_whose_candidates_all_fail_is_held_and_goes_on_when_released():
     ended = c.run()
     assert ended.state == "held"
     failed = len(c.scheduler.state.jobs[1].quarantined)
-    assert 10 <= failed < 30, "it does not burn through the campaign"
+    assert 5 <= failed < 30, "it does not burn through the campaign"
     broken[0] = False
     c.restart_master()
     for agent in c.agents.values():

@@ -29,8 +29,17 @@ def test_grain_starts_at_one_and_grows_until_tasks_last_long_enough():
 def test_grain_leaves_work_for_every_slot():
     state = _state(100)
     for _ in range(50):
-        state.pace.learn(1e-4 * 1000, 1000, 1000)
+        state.pace.learn(0.02 * 100, 100, 100)
     assert fragmenter.grain(state, 8, 100) == 13
+
+
+def test_no_task_is_cut_very_short_for_that():
+    """48,000 slots and an edge that holds 10,000: a filter of 3 ms is not sent one by one."""
+    state = _state(10_000)
+    for _ in range(50):
+        state.pace.learn(0.003 * 100, 100, 100)
+    assert fragmenter.grain(state, 48_000, 10_000) == 16
+    assert fragmenter.grain(state, 48_000, 7) == 7
 
 
 def test_a_fixed_grain_is_obeyed():
