@@ -11,11 +11,14 @@ from support.markdown import ROOT
 
 CAMPAIGNS = [
     ROOT / "examples" / name / "campaign.toml"
-    for name in ("01-echo", "gpaw-silicon", "many-small", "plugin", "quickstart")
-]
+    for name in (
+        "01-echo", "gpaw-silicon", "many-small", "plugin", "quickstart", "sizes", "substitution",
+    )
+]  # fmt: skip
+CAMPAIGNS += [ROOT / "examples" / "balance" / f"{name}.toml" for name in ("start", "balance")]
 
 
-@pytest.mark.parametrize("file", CAMPAIGNS, ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("file", CAMPAIGNS, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_nothing_is_wrong_with_an_example(file: Path):
     if 'use = "gpaw.' in file.read_text() and (problem := environment.problem()) is not None:
         pytest.skip(problem)
@@ -34,3 +37,24 @@ def test_many_small_prints_the_peak_memory_of_the_master():
     assert peak
     assert 20 < int(peak[1]) < 1024
     assert re.search(r"few-of-each +50,000 +100 ", done.stdout)
+
+
+@pytest.mark.slow
+def test_balance_brings_a_database_closer_to_what_is_wanted():
+    script = ROOT / "examples" / "balance" / "measure.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("elements", "n_elements", "n_atoms"):
+        before, after = re.search(rf"^{name} +([\d.]+) +([\d.]+)$", done.stdout, re.M).groups()
+        assert float(after) < float(before)
+
+
+@pytest.mark.slow
+def test_sizes_are_compared():
+    script = ROOT / "examples" / "sizes" / "compare.py"
+    done = subprocess.run(
+        [sys.executable, script, "600"], capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for way in ("data", "random", "data-then-random"):
+        assert re.search(rf"^{way} +[\d.]+% +[\d.]+% +[\d.]+%$", done.stdout, re.M)
