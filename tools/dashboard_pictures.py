@@ -4,7 +4,7 @@ They show the campaign of the tests, which is made from a seed, at a fixed momen
 the same gives the same file. With `--png` and Chromium at hand they are written as PNG as well.
 
     python tools/dashboard_pictures.py                        # docs/pictures/dashboard/*.svg
-    python tools/dashboard_pictures.py --folder /tmp/p --png  # somewhere else, to look at
+    python tools/dashboard_pictures.py --every --folder /tmp/p --png  # all, to look at
 """
 
 from __future__ import annotations
@@ -46,22 +46,30 @@ PAGES = {
     "confirm": "4 tab L",
     "past": "1 left_square_bracket left_square_bracket",
 }
+SHOWN = frozenset(
+    ("overview-160x50", "overview-80x24", "nodes-160x50", "running-80x24", "task-160x50",
+     "failures-160x50", "candidate-160x50", "allocations-80x24")
+)  # fmt: skip
+"""Those that the documentation shows."""
+
 THEMES = {"overview": ("stargen-light", "stargen-safe", "stargen-16")}
 _CLEAR = ("escape", "escape", "escape", "end", "1")
 
 
-async def draw(campaign: CampaignFolder, folder: Path, themes: bool) -> list[Path]:
-    """Every page at every size; the paths of what was written."""
+async def draw(campaign: CampaignFolder, folder: Path, *, every: bool) -> list[Path]:
+    """The pictures of the documentation, or every page at every size and some in every theme."""
     written: list[Path] = []
     for name, size in SIZES.items():
         app = dashboard(campaign, master=ToldMaster(), control=True)
         async with seen(app, size) as pilot:
             for page, keys in PAGES.items():
+                if not every and f"{page}-{name}" not in SHOWN:
+                    continue
                 await press(pilot, *_CLEAR, *keys.split())
                 if page in ("node", "tasks", "running"):
                     await told(pilot, app)
                 written.append(_write(folder / f"{page}-{name}.svg", app.export_screenshot()))
-                for theme in THEMES.get(page, ()) if themes else ():
+                for theme in THEMES.get(page, ()) if every else ():
                     app.theme = theme
                     await press(pilot, "1")
                     file = folder / f"{page}-{name}-{theme.removeprefix('stargen-')}.svg"
@@ -113,7 +121,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, default=ROOT / "docs" / "pictures" / "dashboard")
-    parser.add_argument("--themes", action="store_true", help="the overview in every theme, too")
+    parser.add_argument("--every", action="store_true", help="every page, size and theme")
     parser.add_argument("--png", action="store_true")
     options = parser.parse_args()
     os.environ["TZ"] = "UTC"
@@ -121,7 +129,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place:
         campaign = lay_shown(Path(place) / "campaign")
-        written = asyncio.run(draw(campaign, options.folder.resolve(), options.themes))
+        written = asyncio.run(draw(campaign, options.folder.resolve(), every=options.every))
     for file in written:
         if options.png:
             rasterise(file)
