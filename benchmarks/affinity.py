@@ -123,7 +123,8 @@ def main() -> None:
     if options.file is not None:
         run_it(options.file, *options.campaign)
         return
-    os.environ["PYTHONPATH"] = str(HERE / "tables")
+    path = [str(HERE / "tables"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path).rstrip(os.pathsep)
     megabytes = 50
     tasks, trickle, tables = (60, 8, 3) if options.quick else (1000, 20, 6)
     with scratch() as folder:
