@@ -146,6 +146,12 @@ class WorkerDied(TaskError):
     """The worker process ended under the task (segfault, kill)."""
 
 
+class InputMissing(TaskError):
+    """A file that must travel to the node did not come."""
+
+    failure = "infrastructure"
+
+
 class UserTaskError(TaskError):
     """The calculator says that its parameters cannot work for any candidate; the job stops."""
 

@@ -149,7 +149,9 @@ class DefineJob:
 
     `program`: the calculator is an external program; `affinity`: workers that loaded the same key
     are preferred; `keyed`: run groups by key; `commands`: the site's names for programs;
-    `corrections`: how often a program's input may be mended within one attempt.
+    `corrections`: how often a program's input may be mended within one attempt; `apart`: the agent
+    does not see the master's folders, so that files travel; `files`: rows of [name, [[path below,
+    size, time of writing], ...]] of what the job reads then.
     """
 
     job: int
@@ -165,6 +167,8 @@ class DefineJob:
     input_folder: str = ""
     commands: dict[str, str] = field(default_factory=dict[str, str])
     corrections: int = 10
+    apart: bool = False
+    files: list[Any] = field(default_factory=list[Any])
 
 
 @messages.add(5)
@@ -373,6 +377,42 @@ class Look:
     tasks: list[list[int]] = field(default_factory=list[list[int]])
 
 
+@messages.add(22)
+@dataclass(frozen=True, slots=True)
+class WantFile:
+    """Agent to master: the piece from `offset` on of a file `below` the input that is called so."""
+
+    job: int
+    name: str
+    below: str
+    offset: int
+
+
+@messages.add(23)
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Master to agent: that piece; `last` if the file ends with it."""
+
+    name: str
+    below: str
+    offset: int
+    data: bytes
+    last: bool
+
+
+@messages.add(24)
+@dataclass(frozen=True, slots=True)
+class KeptPart:
+    """A piece of a file of a task's checkpoint, either way, where the two sides share no folder."""
+
+    job: int
+    ordinal: int
+    name: str
+    offset: int
+    data: bytes
+    last: bool
+
+
 Message = (
     Attach
     | Inventory
@@ -395,6 +435,9 @@ Message = (
     | Ready
     | Granted
     | Look
+    | WantFile
+    | FilePart
+    | KeptPart
 )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stargen.launchers.base import Launcher
     from stargen.launchers.report import NodeReport
 
-app = typer.Typer(help="Check, trust, list and drain nodes.", no_args_is_help=True)
+app = typer.Typer(help="Check, trust, list, drain, add and remove nodes.", no_args_is_help=True)
 
 _HEADINGS = (
     *("node", "pool", "state", "stargen", "python"),
@@ -100,6 +100,32 @@ def drain(node: Node, campaign: Campaign = None) -> None:
 def undrain(node: Node, campaign: Campaign = None) -> None:
     """Send a drained node tasks again."""
     _ask("undrain", node, campaign)
+
+
+@app.command()
+def add(
+    hosts: Annotated[str, typer.Argument(metavar="HOSTS", help="Hosts, with ranges.")],
+    pool: Annotated[str, typer.Option("--pool", help="Pool whose settings they have.")],
+    campaign: Campaign = None,
+) -> None:
+    """Let a running campaign use more hosts, until its master ends."""
+    from stargen.master.control import ControlClient
+
+    root = _master_of(campaign)[0]
+    with ControlClient.of(root) as master:
+        for name in master.add_nodes(pool, hosts):
+            typer.echo(f"asked to use {name}")
+
+
+@app.command()
+def remove(node: Node, campaign: Campaign = None) -> None:
+    """Take a node out of a running campaign; what runs there is finished first."""
+    from stargen.master.control import ControlClient
+
+    root = _master_of(campaign)[0]
+    with ControlClient.of(root) as master:
+        master.remove_node(node)
+    typer.echo(f"asked to remove {node}")
 
 
 @app.command()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from stargen.calculators.context import BaseContext
 from stargen.calculators.steps import Batch
+from stargen.carrying import place_of
 from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_entry
-from stargen.errors import BadResult, StargenError
+from stargen.errors import BadResult, InputMissing, StargenError
 from stargen.executing.checkpoints import Progress
 from stargen.executing.costs import WORTH_TELLING_S, Costs, OwnProcess
+from stargen.executing.inputs import is_whole
 from stargen.executing.sharing import SharedStore
 from stargen.executing.staging import task_folder
 from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
@@ -25,6 +27,7 @@ LONG_TASK_S = 10.0
 _MOST_RESULT_BYTES = 512 * 1024 * 1024
 _PROGRESS_S = 1.0
 _LISTEN_S = 0.1
+_TRAVEL_S = 1800.0
 
 
 class Stopped(StargenError):
@@ -199,6 +202,19 @@ class TaskContext(BaseContext):
 
     attempt: Attempt
     store: SharedStore
+    files: Mapping[str, bytes]
+    """What has to travel before it can be read here, and how to tell that it has come whole."""
+
+    def input_file(self, path: str) -> Path:
+        stamp = self.files.get(path)
+        if stamp is None:
+            return super().input_file(path)
+        deadline = time.monotonic() + _TRAVEL_S
+        while not is_whole(self.input_folder, path, stamp):
+            if time.monotonic() > deadline:
+                raise InputMissing(f"{path} did not come in {_TRAVEL_S:g} s")
+            time.sleep(_LISTEN_S)
+        return place_of(self.input_folder, path)
 
     def shared(self, key: str, make: Callable[[Path], None]) -> Path:
         return self.store.folder(key, make)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -57,10 +57,14 @@ class Checkpoints:
     ----------
     folder : where they lie
     group : where the writing runs
+    carry : brings what is kept of (job, ordinal) to a master that does not see the folder
     """
 
-    def __init__(self, folder: Path, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, folder: Path, group: asyncio.TaskGroup, carry: Callable[[str, int], Awaitable[None]]
+    ) -> None:
         self._folder = folder
+        self._carry = carry
         self._group = group
         self._latest: dict[tuple[str, int], bytes] = {}
         self._writers: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -108,7 +112,10 @@ class Checkpoints:
 
         Whoever is told that an attempt is over may begin the next one on another node.
         """
-        writer = self._writers.get((job, ordinal))
+        key = (job, ordinal)
+        writer = self._writers.get(key)
+        if writer is None and self.place(job, ordinal).is_dir():  # files of a program, perhaps
+            writer = self._writers[key] = self._group.create_task(self._write(key))
         if writer is None:
             call()
         else:
@@ -125,6 +132,8 @@ class Checkpoints:
                 await asyncio.to_thread(_write_state, self.place(*key), state)
                 if self._latest.get(key) is state:
                     del self._latest[key]
+            if key not in self._doomed:
+                await self._carry(*key)
         except OSError:
             # No room or no folder: the task goes on, and a retry begins further back.
             self._latest.pop(key, None)

@@ -15,6 +15,7 @@ from stargen.calculators.registry import Registry, make
 from stargen.calculators.steps import LoadedStep
 from stargen.codec import unpack
 from stargen.executing.attempt import Attempt, TaskContext
+from stargen.executing.inputs import stamp_of
 from stargen.executing.sharing import SharedStore
 from stargen.messages import DefineJob, StepDef
 from stargen.model import Chemistry, Resources, Shape
@@ -115,6 +116,7 @@ class LoadedJob:
             input_folder=Path(job.input_folder),
         )
         context.store = self._store
+        context.files = {name: stamp_of(files) for name, files in job.files}
         return context
 
 

@@ -9,9 +9,11 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stargen.carrying import CHECKPOINT_NAMES, Piece, read_piece, take_piece
 from stargen.errors import RemoteProtocolError, WorkerDied
 from stargen.executing.buffer import TaskBuffer
 from stargen.executing.capacity import Capacity
@@ -19,6 +21,7 @@ from stargen.executing.cgroups import MemoryGroups
 from stargen.executing.checkpoints import Checkpoints
 from stargen.executing.dispatcher import Dispatcher, Flight
 from stargen.executing.faults import fault_of
+from stargen.executing.inputs import Inputs
 from stargen.executing.interest import Interest, last_words
 from stargen.executing.limits import Limits
 from stargen.executing.monitor import PAGE_GIB, Monitor, Sample, Use
@@ -28,7 +31,7 @@ from stargen.executing.pool import WorkerPool
 from stargen.executing.results import Results
 from stargen.executing.staging import ScratchSpace, task_folder
 from stargen.executing.worker import Worker
-from stargen.messages import AttemptRef, DefineJob, Load, Look, RunningTask, RunTasks
+from stargen.messages import AttemptRef, DefineJob, KeptPart, Load, Look, RunningTask, RunTasks
 from stargen.model import AttemptId, Failure
 from stargen.processes import (
     AGENT_MARK,
@@ -78,7 +81,9 @@ class Node:
         self._mark = mark
         self._results = results
         self._scratch = scratch
-        self._checkpoints = Checkpoints(options.campaign_folder / "checkpoints", group)
+        self._folder = options.campaign_folder
+        self._checkpoints = Checkpoints(self._folder / "checkpoints", group, self._carry)
+        self.inputs = Inputs(self._folder / "inputs", results.say)
         self._monitor = Monitor(
             {"state": options.state, "scratch": scratch.place("local"), "RAM": scratch.place("ram")}
         )
@@ -111,8 +116,32 @@ class Node:
     # --- orders -----------------------------------------------------------------------------------
 
     def define(self, job: DefineJob) -> None:
-        """Learn of a job."""
+        """Learn of a job; its files lie in folders of our own if we see no others."""
+        if job.apart:
+            self.inputs.want(job)
+            own = str(self._folder)
+            job = replace(job, campaign_folder=own, input_folder=str(self._folder / "inputs"))
         self._dispatcher.define(job)
+
+    def take_kept(self, part: KeptPart) -> None:
+        """A piece of the checkpoint that an earlier attempt elsewhere has left."""
+        job = self._dispatcher.jobs.get(part.job)
+        if job is not None and part.name in CHECKPOINT_NAMES:
+            path = self._checkpoints.place(job.name, part.ordinal) / part.name
+            take_piece(path, Piece(part.offset, part.data, part.last))
+
+    async def _carry(self, name: str, ordinal: int) -> None:
+        """Send the master what is kept of a task, if it does not see it."""
+        job = next((job for job in self._dispatcher.jobs.values() if job.name == name), None)
+        if job is None or not job.apart:
+            return
+        for file in CHECKPOINT_NAMES:
+            path = self._checkpoints.place(name, ordinal) / file
+            offset, last = 0, not path.is_file()
+            while not last:
+                piece = await asyncio.to_thread(read_piece, path, offset)
+                offset, last = offset + len(piece.data), piece.last
+                self._results.say(KeptPart(job.job, ordinal, file, *piece))
 
     def accept(self, run: RunTasks, epoch: int) -> None:
         """Let tasks of this master wait for their turn, or say why not.

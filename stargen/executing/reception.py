@@ -22,8 +22,10 @@ from stargen.messages import (
     CancelTasks,
     DefineJob,
     Drain,
+    FilePart,
     Goodbye,
     Inventory,
+    KeptPart,
     Look,
     RunTasks,
     Settle,
@@ -184,12 +186,17 @@ class Reception:
                     self._results.acknowledge(ack.attempts)
                 case DefineJob() as job:
                     self._node.define(job)
+                case FilePart() as part:
+                    self._node.inputs.take(part)
+                case KeptPart() as part:
+                    self._node.take_kept(part)
                 case CancelTasks() as cancel:
                     self._node.cancel(cancel.attempts, cancel.reason, soft=cancel.soft)
                 case TakeBack() as wish:
                     self._node.take_back(wish.job, wish.count)
                 case Settle() as settle:
                     self._node.keep_only(settle.keep)
+                    self._node.inputs.ask_again()
                     self._results.settle([*settle.keep, *settle.deliver])
                 case Drain() as drain:
                     self._node.give_back_waiting(drain.reason)

@@ -58,6 +58,14 @@ class Steered(Protocol):
 
     def stop(self, by: str, *, now: bool) -> None: ...
 
+    def add_nodes(self, pool: str, hosts: str) -> list[str]:
+        """UserError if that cannot be."""
+        ...
+
+    def remove_node(self, name: str, by: str) -> None:
+        """UserError if there is no such node."""
+        ...
+
     def records(self, after: int, most: int) -> list[tuple[int, bytes]]:
         """Durable records behind a position."""
         ...
@@ -78,6 +86,8 @@ class ControlServer:
                 str(request.get("task", "")),
             ),
             "stop": lambda request: master.stop(_by(request), now=bool(request.get("now"))),
+            "add-nodes": lambda r: master.add_nodes(str(r["pool"]), str(r["hosts"])),
+            "remove-node": lambda r: master.remove_node(str(r["target"]), _by(r)),
         }
         self._streams: dict[str, Callable[[dict[str, Any]], AsyncIterator[Any]]] = {
             "watch": self._watch,
@@ -243,6 +253,14 @@ class ControlClient:
     def ask(self, action: str, target: str = "") -> None:
         """hold, release, retry or cancel a job; cancel-task; drain or undrain a node."""
         self._ask_once(action, target=target, by=self._me)
+
+    def add_nodes(self, pool: str, hosts: str) -> list[str]:
+        """Use these hosts too, by the settings of that pool, until this master ends."""
+        return self._ask_once("add-nodes", pool=pool, hosts=hosts)
+
+    def remove_node(self, name: str) -> None:
+        """Drain a node, and end its agent once nothing runs there."""
+        self._ask_once("remove-node", target=name, by=self._me)
 
     def stop(self, *, now: bool = False) -> None:
         """Finish what runs (or do not), end the agents, and leave the campaign resumable."""

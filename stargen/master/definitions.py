@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from stargen.config import Pool
+from stargen.master.carried import CarriedFiles
 from stargen.messages import DefineJob, StepDef
 from stargen.records import GraphRow, PlanAdopted
 from stargen.scheduling.plan import JobPlan, Plan
@@ -19,6 +20,7 @@ class Definitions:
     ----------
     campaign_folder : where checkpoints and artefacts lie
     input_folder : that of the campaign file, which input files are named relative to
+    carried : what travels to pools that share no folder with the master
     """
 
     def __init__(
@@ -28,8 +30,10 @@ class Definitions:
         *,
         campaign_folder: Path,
         input_folder: Path,
+        carried: CarriedFiles,
     ) -> None:
         self._plan = plan
+        self._carried = carried
         self._pools = pools
         self._campaign_folder = str(campaign_folder.resolve())
         self._input_folder = str(input_folder.resolve())
@@ -37,6 +41,7 @@ class Definitions:
     def define(self, job: int, pool: str) -> DefineJob:
         """What an agent of `pool` must know of the job with this number."""
         plan = self._plan.jobs[job]
+        apart = self._pools[pool].folder is not None
         return DefineJob(
             job=job,
             name=plan.name,
@@ -51,6 +56,8 @@ class Definitions:
             input_folder=self._input_folder,
             commands=dict(self._pools[pool].commands),
             corrections=plan.spec.retries.correction,
+            apart=apart,
+            files=self._carried.inputs(job) if apart else [],
         )
 
 

@@ -20,16 +20,20 @@ from functools import partial
 from stargen.errors import LinkLost, NodeError, ProtocolError, RemoteProtocolError
 from stargen.launchers.base import Access, Launcher, NodeSpec
 from stargen.master.arrivals import Arrivals
+from stargen.master.carried import CarriedFiles
 from stargen.master.inbox import Inbox
 from stargen.messages import (
     Attach,
     DefineJob,
     Goodbye,
     Inventory,
+    KeptPart,
     Load,
     Message,
     Settle,
     Shutdown,
+    TasksDone,
+    WantFile,
     decode,
     encode,
 )
@@ -57,6 +61,7 @@ class NodeKeeper:
         limits: Limits,
         inbox: Inbox,
         arrivals: Arrivals,
+        carried: CarriedFiles | None = None,
         alert: Callable[[str], None],
     ) -> None:
         self.spec = spec
@@ -71,6 +76,7 @@ class NodeKeeper:
         self._limits = limits
         self._inbox = inbox
         self._arrivals = arrivals
+        self._carried = carried
         self._alert = alert
         self._link: Link | None = None
         self._settled = False
@@ -86,6 +92,11 @@ class NodeKeeper:
     def host(self) -> str:
         """What other nodes call the node's host."""
         return self.spec.host or self._host or self.name
+
+    @property
+    def apart(self) -> bool:
+        """Whether it does not see the master's folders."""
+        return self.spec.settings.folder is not None
 
     @property
     def connected(self) -> bool:
@@ -180,11 +191,28 @@ class NodeKeeper:
                 goodbye = message.reason
                 leaving = partial(NodeLeaving, node=self.name, reason=goodbye)
                 self._inbox.put(lambda at, made=leaving: made(at))
+            elif isinstance(message, WantFile | KeptPart):
+                await self._carry(message)
             else:
                 self._arrivals.check(message)
                 event = partial(self._arrivals.event, node=self.name, message=message)
                 await self._inbox.put_in_turn(event)
+                if isinstance(message, TasksDone) and self.apart and self._carried is not None:
+                    ordinals = [row.ordinal for row in message.rows]
+                    await asyncio.to_thread(self._carried.forget, message.job, ordinals)
         return goodbye
+
+    async def _carry(self, message: WantFile | KeptPart) -> None:
+        """A piece of a file, one way or the other."""
+        if self._carried is None or not self.apart:
+            raise RemoteProtocolError(f"{self.name} shares our folders, and files do not travel")
+        try:
+            if isinstance(message, WantFile):
+                self.send(await asyncio.to_thread(self._carried.piece, message))
+            else:
+                await asyncio.to_thread(self._carried.keep, message)
+        except OSError as error:
+            self._alert(f"node {self.name}: a file cannot travel: {error}")
 
     # --- sending ----------------------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ from stargen.journal import Journal
 from stargen.launchers.base import Launcher, NodeSpec, socket_name
 from stargen.machine import ENDS_AT
 from stargen.master.arrivals import Arrivals
+from stargen.master.carried import CarriedFiles
+from stargen.master.comings import Comings
 from stargen.master.control import SOCKET_NAME
 from stargen.master.definitions import Definitions, job_inputs
 from stargen.master.inbox import Inbox
@@ -107,6 +109,7 @@ class Wiring:
         self._observer = observer
         self._sink_command = sink_command
         self._kernel: Kernel | None = None
+        self._carried: CarriedFiles | None = None
 
     async def run(
         self, *, requests: Sequence[tuple[str, str]] = (), show: Show | None = None
@@ -165,16 +168,23 @@ class Wiring:
     def _assemble(self, restored: Restored, journal: Journal, show: Show | None) -> RunningCampaign:
         scheduler, inbox = restored.scheduler, Inbox()
         plan = scheduler.plan
+        carried = self._carried = CarriedFiles(
+            plan,
+            input_folder=self.campaign_file.parent.resolve(),
+            checkpoints=self.folder.checkpoints,
+        )
         definitions = Definitions(
             plan,
             self.settings.pool,
             campaign_folder=self.folder.root,
             input_folder=self.campaign_file.parent,
+            carried=carried,
         )
         arrivals = Arrivals(journal, scheduler.wants, len(plan.jobs))
         nodes = Nodes(
             self._keepers(restored.campaign_id, inbox, arrivals),
             define=definitions.define,
+            carried=carried,
             read=journal.read_all,
             growing=bool(self._batch_pools()),
             observer=self._observer,
@@ -188,6 +198,17 @@ class Wiring:
             clock=self._clock,
             performer=allocator or nodes,
         )
+        comings = Comings(
+            self.settings.pool,
+            nodes,
+            lambda pool, host: self._keeper(
+                self._spec(pool, host, restored.campaign_id),
+                self._launcher(self.settings.pool[pool].launcher),
+                inbox,
+                arrivals,
+            ),
+            alert=lambda text: self._master.alert(text),
+        )
         return RunningCampaign(
             plan,
             self._kernel,
@@ -198,6 +219,7 @@ class Wiring:
             control=self.folder.socket(SOCKET_NAME),
             show=show,
             allocator=allocator,
+            comings=comings,
         )
 
     def _keepers(self, campaign_id: str, inbox: Inbox, arrivals: Arrivals) -> list[NodeKeeper]:
@@ -207,20 +229,23 @@ class Wiring:
                 continue
             launcher = self._launcher(settings.launcher)
             for host in settings.names or ("",):
-                name = host or pool
-                spec = NodeSpec(
-                    name=name,
-                    pool=pool,
-                    settings=settings,
-                    campaign_id=campaign_id,
-                    campaign_folder=self.folder.root.resolve(),
-                    run_folder=self.folder.run.resolve(),
-                    socket=self.folder.socket(socket_name(name)),
-                    lease_s=self.settings.master.lease_s,
-                    host=host,
-                )
+                spec = self._spec(pool, host, campaign_id)
                 keepers.append(self._keeper(spec, launcher, inbox, arrivals))
         return keepers
+
+    def _spec(self, pool: str, host: str, campaign_id: str) -> NodeSpec:
+        name = host or pool
+        return NodeSpec(
+            name=name,
+            pool=pool,
+            settings=self.settings.pool[pool],
+            campaign_id=campaign_id,
+            campaign_folder=self.folder.root.resolve(),
+            run_folder=self.folder.run.resolve(),
+            socket=self.folder.socket(socket_name(name)),
+            lease_s=self.settings.master.lease_s,
+            host=host,
+        )
 
     def _keeper(
         self, spec: NodeSpec, launcher: Launcher, inbox: Inbox, arrivals: Arrivals
@@ -233,6 +258,7 @@ class Wiring:
             limits=Limits(heartbeat_s=heartbeat_s, timeout_s=MISSED * heartbeat_s),
             inbox=inbox,
             arrivals=arrivals,
+            carried=self._carried,
             alert=lambda text: self._master.alert(text),
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from stargen.master.carried import CarriedFiles
 from stargen.master.keeper import NodeKeeper
 from stargen.messages import (
     AckResults,
@@ -52,6 +53,7 @@ class Nodes:
     Parameters
     ----------
     define : (job, pool) -> what an agent of that pool must know of the job
+    carried : what travels to nodes that share no folder with the master
     read : where entries come from: the journal itself. What it has not written is in its memory,
         what it wrote lately in the system's; a cache here would save less than it costs.
     growing : whether more nodes may come while the campaign runs
@@ -63,12 +65,14 @@ class Nodes:
         keepers: Iterable[NodeKeeper],
         *,
         define: Callable[[int, str], DefineJob],
+        carried: CarriedFiles | None = None,
         read: Callable[[Sequence[Location]], list[bytes]],
         growing: bool = False,
         observer: Observer = lambda point: None,
     ) -> None:
         self.keepers = {keeper.name: keeper for keeper in keepers}
         self._define = define
+        self._carried = carried
         self._read = read
         self._growing = growing
         self._group: asyncio.TaskGroup | None = None
@@ -162,6 +166,10 @@ class Nodes:
             return
         keeper.define(command.job, lambda: self._define(command.job, keeper.spec.pool))
         resources = resources_form(command.resources)
+        if keeper.apart and self._carried is not None:
+            for row in command.rows:
+                for part in self._carried.kept(command.job, row.ordinal):
+                    keeper.send(part)
         hosts = [self.keepers[name].host for name in command.gang if name in self.keepers]
         for rows in _messages(command.rows):
             orders = self._orders(rows)

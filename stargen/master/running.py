@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stargen.clock import Clock
 from stargen.errors import LocalProtocolError, UserError
 from stargen.journal import Journal, read_records
+from stargen.master.comings import Comings
 from stargen.master.control import ACTIONS, ControlServer
 from stargen.master.definitions import adoption
 from stargen.master.kernel import Ended, Kernel
@@ -73,8 +74,10 @@ class RunningCampaign:
         control: Path,
         show: Show | None,
         allocator: Allocator | None = None,
+        comings: Comings,
     ) -> None:
         self.plan = plan
+        self.comings = comings
         self.kernel = kernel
         self.nodes = nodes
         self.sinks = sinks
@@ -239,6 +242,14 @@ class RunningCampaign:
         known = [job.name for job in self.plan.jobs] + list(self.kernel.scheduler.allocating.pools)
         _check(target.partition("/")[0], "job", known)
         return explain(self.kernel.scheduler, target, self._clock.wall())
+
+    def add_nodes(self, pool: str, hosts: str) -> list[str]:
+        return self.comings.add(pool, hosts)
+
+    def remove_node(self, name: str, by: str) -> None:
+        _check(name, "node", self.nodes.keepers)
+        self.ask("drain", name, by)
+        self.comings.remove(name, by)
 
     def ask(self, action: str, target: str, by: str) -> None:
         request = self.request(action, target, by)

@@ -13,7 +13,7 @@ from cluster.hosts import Hosts
 from cluster.site import Site
 from support.real_campaigns import wait_for
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -174,3 +174,34 @@ def test_a_running_campaign_lists_and_drains_its_nodes(site: Site):
     text, _ = master.communicate(timeout=90)
     assert master.returncode == 0, text
     site.books()
+
+
+def test_nodes_come_and_go_while_a_campaign_runs(site: Site):
+    text = (site.base / "stargen.toml").read_text()
+    (site.base / "stargen.toml").write_text(text.replace("cn[1-4]", "cn[1-2]"))
+    site.campaign(300, 0.5)
+    master = site.start("up", "campaign.toml")
+    config = ("--campaign", "far")
+    assert wait_for(lambda: bool(site.executions()), 60)
+    code, text = site.stargen("nodes", "add", "cn[3-4]", "--pool", "far", *config)
+    assert code == 0, text
+    assert "asked to use cn4" in text
+    code, text = site.stargen("nodes", "add", "cn3", "--pool", "far", *config)
+    assert code == 2
+    assert "there is a node cn3 already" in text
+    assert (
+        "there is no pool near" in site.stargen("nodes", "add", "x", "--pool", "near", *config)[1]
+    )
+
+    def busy(name: str) -> bool:
+        host = next(host for host in site.hosts.hosts if host.name == name)
+        return any("executing.runner" in line for line in host.processes().values())
+
+    assert wait_for(lambda: busy("cn3") and busy("cn4"), 60)
+    assert site.stargen("nodes", "remove", "cn1", *config)[0] == 0
+    gone = site.hosts.hosts[0]
+    assert wait_for(lambda: not gone.processes(), 60)
+    text, _ = master.communicate(timeout=120)
+    assert master.returncode == 0, text
+    site.books()
+    assert set(site.executions().values()) == {1}, "what ran on the removed node was finished there"

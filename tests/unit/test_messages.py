@@ -31,6 +31,9 @@ SAMPLES = [
     m.Ready(0, 1.5),
     m.Granted(0, [1], [0, 1], [], "/tmp/x"),
     m.Look(1.0, 20.0, True, [[0, 1]]),
+    m.WantFile(0, "table.npy", "", 1024),
+    m.FilePart("table.npy", "", 1024, b"data", True),
+    m.KeptPart(0, 1, "state", 0, b"data", False),
 ]
 
 

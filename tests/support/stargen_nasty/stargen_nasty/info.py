@@ -55,6 +55,14 @@ class WalkParams:
 
 
 @dataclass(frozen=True, slots=True)
+class TableParams:
+    """A file of numbers, and a folder of such files."""
+
+    table: str = "table.txt"
+    folder: str = "more"
+
+
+@dataclass(frozen=True, slots=True)
 class PartParams:
     """Leaves the file of `part` after `seconds`; each begun execution is a line in `log`."""
 
@@ -132,6 +140,16 @@ walk = CalculatorInfo(
     checkpoint="state",
     reuse="seeded",
     summary="walks at random, and goes on from its last step",
+)
+
+table = CalculatorInfo(
+    name="nasty.table",
+    api=1,
+    factory="stargen_nasty.calculators:Table",
+    params=TableParams,
+    properties=("looked", "at"),
+    reads=lambda params: (params.table, params.folder),
+    summary="looks things up in a file and in the files of a folder",
 )
 
 part = CalculatorInfo(
