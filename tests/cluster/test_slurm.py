@@ -96,6 +96,7 @@ def test_a_cancelled_allocation_costs_nothing_but_its_time(login: Login, slurm: 
 
 
 def test_what_is_refused_is_said_and_asked_for_again(login: Login, slurm: Slurm):
+    login.site(max_nodes="1")
     login.campaign(4, 0.1)
     slurm.accept(False)
     master = login.start("up", "campaign.toml")
@@ -113,6 +114,7 @@ def test_what_is_refused_is_said_and_asked_for_again(login: Login, slurm: Slurm)
 
 
 def test_a_node_that_the_batch_system_gives_up_is_left(login: Login, slurm: Slurm):
+    login.site(max_nodes="2")
     login.campaign(40, 0.8)
     master = login.start("up", "campaign.toml")
     assert wait_for(lambda: len(login.executions()) > 8, 40)
@@ -163,6 +165,7 @@ def secrets_told(login: Login) -> list[Path]:
 
 
 def test_down_cancels_what_waits_and_ends_what_runs(login: Login, slurm: Slurm):
+    login.site(max_nodes="2")
     login.campaign(60, 2.0)
     master = login.start("up", "campaign.toml")
     assert wait_for(lambda: len(login.executions()) > 3, 60)
@@ -176,6 +179,7 @@ def test_down_cancels_what_waits_and_ends_what_runs(login: Login, slurm: Slurm):
     assert set(login.allocations().values()) == {"ended"}
 
 
+@pytest.mark.slow
 def test_tasks_that_need_several_nodes_get_them_in_one_allocation(login: Login):
     login.site(nodes="2")
     login.campaign(3, 0.3, """
@@ -189,6 +193,7 @@ def test_tasks_that_need_several_nodes_get_them_in_one_allocation(login: Login):
     assert login.nothing_left()
 
 
+@pytest.mark.slow
 def test_a_master_in_an_allocation_is_asked_and_ended_from_the_login_node(
     login: Login, slurm: Slurm
 ):
