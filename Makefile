@@ -75,7 +75,7 @@ bench: $(STAMPS)/tests ## run the benchmarks; tables on the screen, JSON in benc
 	done
 
 clean: ## remove .venv, caches and what campaigns run here left
-	rm -rf $(VENV) campaigns examples/*/*.db* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) campaigns examples/*/*.db* examples/quickstart/without-dft.toml .pytest_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache benchmarks/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
