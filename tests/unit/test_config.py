@@ -9,6 +9,7 @@ from stargen.config import (
     Master,
     Pool,
     Settings,
+    Ssh,
     config_files,
     load_settings,
     node_resources,
@@ -131,15 +132,26 @@ def test_nodes_are_promised_where_the_file_says_what_they_have():
     assert promised_nodes(Settings(pool={"far": unknown}), machine) is None
 
 
+def test_a_batch_pool_promises_the_nodes_of_one_allocation():
+    limits = Limits(cores=24, memory_gib=48)
+    pool = Pool(launcher="slurm", batch=Batch(nodes=2, max_nodes=8), limits=limits)
+    (name, node), again = promised_nodes(Settings(pool={"far": pool}), Resources()) or []
+    assert (name, again) == ("far", (name, node))
+    assert (node.cores, node.memory_gib, node.gpus, node.io) == (24, 48, 0, 4)
+    assert node.scratch_gib > 1000, "nobody knows it yet"
+
+
 def test_the_reference_explains_every_key_and_default():
     page = (ROOT / "docs" / "reference" / "site.md").read_text("utf-8")
-    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
-    told = {row[1].strip().strip("`"): row[3].strip() for row in rows if len(row) == 5}
-    for table in (Master, Pool, Batch, Limits):
-        assert {f.name for f in fields(table)} <= told.keys()
-    for f in (*fields(Master), *fields(Batch)):
-        if isinstance(f.default, int | float):
-            assert float(told[f.name]) == f.default
+    _, *sections = page.split("\n## ")
+    told: dict[str, str] = {}
+    for table, section in zip((Master, Pool, Ssh, Batch, Limits), sections, strict=True):
+        rows = [line.split("|") for line in section.splitlines() if line.startswith("| `")]
+        told = {row[1].strip().strip("`"): row[3].strip() for row in rows if len(row) == 5}
+        assert {f.name for f in fields(table)} == told.keys(), table
+        for f in fields(table):
+            if isinstance(f.default, int | float) and not isinstance(f.default, bool):
+                assert float(told[f.name]) == f.default, f.name
     assert told["io"] == str(Limits().io)
 
 
