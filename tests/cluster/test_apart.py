@@ -11,7 +11,7 @@ from cluster.site import Site
 from support.checker import Books
 from support.real_campaigns import wait_for
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 POOL = """\
 [pool.{name}]

@@ -45,6 +45,7 @@ def nothing_left(hosts: Hosts) -> bool:
     return wait_for(lambda: not any(host.processes() for host in hosts.hosts if host.pid), 20)
 
 
+@pytest.mark.slow
 def test_down_leaves_no_process_and_a_campaign_to_go_on_with(tmp_path: Path, hosts: Hosts):
     site = Site(tmp_path / "work", hosts)
     site.campaign(60, 0.3)
@@ -59,6 +60,7 @@ def test_down_leaves_no_process_and_a_campaign_to_go_on_with(tmp_path: Path, hos
     assert nothing_left(hosts)
 
 
+@pytest.mark.slow
 def test_a_killed_agent_leaves_no_program_behind(tmp_path: Path, hosts: Hosts):
     site = Site(tmp_path / "work", hosts)
     (site.base / "seen" / "make").mkdir(parents=True)
