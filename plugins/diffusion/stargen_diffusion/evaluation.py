@@ -75,8 +75,9 @@ def evaluate_diffusion(
         params = {"weights": weights, "samples": each, **plan}
         found = prediction_figures(truth[:samples], params, seed)
     else:
-        plan |= {"temperature": temperature, "balanced": balanced}
-        params = {"weights": weights, **plan} if source == "diffusion.sample" else {}
+        own = source == "diffusion.sample"
+        plan = {**plan, "temperature": temperature, "balanced": balanced} if own else {}
+        params = {"weights": weights, **plan} if own else {}
         made = judging.sampled(source, samples, params, seed, Path.cwd())
         took = time.process_time() - began
         found = sample_figures(made.candidates, samples, truth, known)
