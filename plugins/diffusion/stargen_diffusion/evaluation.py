@@ -85,7 +85,7 @@ def evaluate_diffusion(
         if stability and hull is not None:
             found |= stability_figures(made.candidates[:stability], hull, known)
     settings = {"weights": weights, "data": data.name, "split": split, "seed": seed, **plan}
-    settings |= {"samples": samples, "each": each, "source": source}
+    settings |= {"samples": samples, "each": each, "source": source, "stability": stability}
     _show(found, settings)
     if out is not None:
         out.write_text(json.dumps({"settings": settings, "figures": found}, indent=1) + "\n")
