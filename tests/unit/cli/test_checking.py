@@ -66,5 +66,5 @@ def test_resources_that_this_site_lacks_are_refused(stargen, here):
     (here / "big.toml").write_text(wide)
     answer = stargen("check", "big.toml", "--config", "site.toml")
     assert answer.code == 2
-    assert "2 memory_gib (the most is 1)" in answer.err
+    assert "2 GiB of memory (the most is 1)" in answer.err
     assert stargen("check", "absent.toml").err.startswith("error: absent.toml: cannot be read")
