@@ -244,18 +244,11 @@ def tables(assessment: Assessment) -> Iterable[tuple[str, list[str], list[list[s
 
 def summary(assessment: Assessment) -> tuple[str, list[str], list[list[str]]]:
     """One line for each target: for crystals of another kind, which need no detail."""
-    headings = [
-        "",
-        ">n",
-        ">mae",
-        ">rmse",
-        ">r2",
-        ">in the 90 % interval",
-        ">mae, more certain half",
-    ]
+    names = ("n", "mae", "bias", "rmse", "r2")
+    headings = ["", *(f">{n}" for n in names), ">in 90 % intervals", ">mae, more certain half"]
     rows = [
         [each.target]
-        + [_cell(each.ensemble[name]) for name in ("n", "mae", "rmse", "r2")]
+        + [_cell(each.ensemble[name]) for name in names]
         + [f"{100 * dict(each.coverage)[_PROMISED]:.1f} %", _cell(each.kept_half)]
         for each in assessment.targets
     ]

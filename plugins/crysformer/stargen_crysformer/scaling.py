@@ -95,7 +95,7 @@ def fractions_of(numbers: NDArray[np.uint8], atoms: NDArray[np.int64]) -> NDArra
 
 
 def errors(found: NDArray[np.float64], labels: NDArray[np.float64]) -> list[dict[str, float]]:
-    """MAE, RMSE and R2 of each target on the rows that have it."""
+    """MAE, mean error, RMSE and R2 of each target on the rows that have it."""
     told: list[dict[str, float]] = []
     for t in range(labels.shape[1]):
         have = np.isfinite(labels[:, t])
@@ -105,6 +105,7 @@ def errors(found: NDArray[np.float64], labels: NDArray[np.float64]) -> list[dict
             {
                 "n": int(have.sum()),
                 "mae": float(np.abs(error).mean()) if have.any() else float("nan"),
+                "bias": float(error.mean()) if have.any() else float("nan"),
                 "rmse": float(np.sqrt((error**2).mean())) if have.any() else float("nan"),
                 "r2": 1 - float((error**2).mean()) / spread if spread > 0 else float("nan"),
             }
