@@ -50,8 +50,10 @@ def _correction(row: Any) -> str:
 
 
 def _change(pair: Any) -> str:
-    values = cast("list[Any]", pair) if isinstance(pair, list) else ["", pair]
-    old, new = values if len(values) == 2 else ("", pair)
+    old: Any = ""
+    new: Any = pair
+    if isinstance(pair, list) and len(cast("list[Any]", pair)) == 2:
+        old, new = cast("list[Any]", pair)
     return f"= {new}" if old in ("", None) else f"{old} -> {new}"
 
 
