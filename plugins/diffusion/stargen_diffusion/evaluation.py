@@ -73,7 +73,8 @@ def evaluate_diffusion(
     began = time.process_time()
     if model.config.types == "known":
         params = {"weights": weights, "samples": each, **plan}
-        found = prediction_figures(truth[:samples], params, seed)
+        chosen = np.random.default_rng(seed).permutation(len(truth))[:samples]
+        found = prediction_figures([truth[at] for at in chosen], params, seed)
     else:
         own = source == "diffusion.sample"
         plan = {**plan, "temperature": temperature, "balanced": balanced} if own else {}
