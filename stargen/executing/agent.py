@@ -163,11 +163,12 @@ class Agent:
         await node.settle_checkpoints()
 
     def _clear_the_past(self) -> None:
-        """End what a killed predecessor left running, and remove its files."""
+        """End what a killed predecessor left running, and remove its files and those of others."""
         left = end_marked(self._identity.family)
         if left:
             log.error("cannot end processes %s of a former agent", left)
         self._scratch.clear()
+        self._scratch.sweep()
 
     def _leave_nothing(self) -> None:
         left = end_marked(self._identity.mark)

@@ -1,12 +1,13 @@
 """Staging: the scratch folders of tasks on a node, and files packed to be carried elsewhere.
 
 ``scratch = "none"`` puts a task's folder beside the campaign, ``"local"`` on the node's own disk,
-``"ram"`` on its RAM disk. All folders of one agent lie below one place per kind, so that what a
-killed agent left there is found and removed by its successor.
+``"ram"`` on its RAM disk. All folders of one agent lie below one place per kind, which it
+holds a lock on: what a killed agent left there is removed by this user's next agent on the node.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -19,6 +20,7 @@ from stargen.messages import AttemptRef
 from stargen.model import Scratch
 
 _RAM_DISK = Path("/dev/shm")
+_LOCK = ".lock"
 _GIB = 2**30
 _FASTEST = 1
 
@@ -52,21 +54,23 @@ class ScratchSpace:
     def __init__(
         self, agent_id: str, shared: Path, local: Path | None = None, ram: Path = _RAM_DISK
     ) -> None:
-        name = f"stargen-{os.getuid()}-{agent_id}"
+        self._prefix = f"stargen-{os.getuid()}-"
+        name = f"{self._prefix}{agent_id}"
         local = local or Path(tempfile.gettempdir())
         self._places: dict[Scratch, Path] = {
             "none": shared / agent_id,
             "local": local / name,
             "ram": (ram if os.access(ram, os.W_OK) else local) / name,
         }
-        self._made: set[Scratch] = set()
+        self._made: dict[Scratch, int] = {}
 
     def place(self, kind: Scratch) -> Path:
         """Where task folders of that kind lie; made, for this user alone."""
         place = self._places[kind]
         if kind not in self._made:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._made.add(kind)
+            self._made[kind] = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._made[kind], fcntl.LOCK_SH)
         return place
 
     def shared(self, quota_gib: float | None) -> SharedPlace:
@@ -80,9 +84,33 @@ class ScratchSpace:
 
     def clear(self) -> None:
         """Remove everything, also what an agent of the same id left behind."""
-        self._made.clear()
+        while self._made:
+            os.close(self._made.popitem()[1])
         for place in set(self._places.values()):
             shutil.rmtree(place, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what agents left on this node that were killed and have no successor."""
+        mine = set(self._places.values())
+        for base in {self._places["local"].parent, self._places["ram"].parent}:
+            for place in set(base.glob(f"{self._prefix}*")) - mine:
+                if _is_abandoned(place):
+                    shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_abandoned(place: Path) -> bool:
+    """Whether nobody holds a place; one without a lock may be just about to get it."""
+    try:
+        lock = os.open(place / _LOCK, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def task_folder(place: Path, job: str, ref: AttemptRef) -> Path:

@@ -71,3 +71,21 @@ def test_links_and_holes_are_not_counted(tmp_path):
         file.truncate(10**9)
     assert 100_000 <= bytes_in(tmp_path) < 1_000_000
     assert bytes_in(tmp_path / "nothing") == 0
+
+
+def test_what_killed_agents_left_is_removed_and_what_living_ones_hold_is_not(tmp_path):
+    places = {}
+    for agent in ("killed", "living"):
+        scratch = ScratchSpace(agent, tmp_path / "shared", tmp_path, tmp_path / "none")
+        places[agent] = scratch.place("local")
+        (places[agent] / "WAVECAR").write_bytes(b"x")
+        if agent == "killed":
+            os.close(scratch._made.popitem()[1])  # as the kernel does
+    foreign = tmp_path / f"stargen-{os.getuid()}-without-lock"
+    foreign.mkdir()
+    space(tmp_path).sweep()  # elsewhere: touches nothing
+    assert places["killed"].exists()
+    ScratchSpace("next", tmp_path / "shared", tmp_path, tmp_path / "none").sweep()
+    assert not places["killed"].exists()
+    assert (places["living"] / "WAVECAR").exists()
+    assert foreign.exists()
