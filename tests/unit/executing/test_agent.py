@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -337,7 +338,7 @@ async def test_a_stopped_agent_goes_on_where_it_was(master, agent):
 
 async def test_without_a_place_for_scratch_a_task_is_sent_elsewhere(agent, tmp_path):
     async with ScriptedMaster(agent) as master:
-        (tmp_path / "local").rmdir()
+        shutil.rmtree(tmp_path / "local")
         (tmp_path / "local").write_text("a file where the folder should be")
         master.define("echo.map")
         (ref,) = master.run(1, scratch="local")
