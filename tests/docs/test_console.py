@@ -43,6 +43,7 @@ PAGES = [
     for page in pages()
     if not page.is_relative_to(ROOT / "plugins")  # they show what to do with a campaign of yours
     if page.name != "cluster.md"  # it needs hosts: tests/cluster/test_page.py makes some
+    if page.name != "dashboard.md"  # it needs a terminal: test_dashboard_page.py has one
     if any(block.language == "console" for block in blocks(page))
     for slow in [_is_slow(page)]
 ]

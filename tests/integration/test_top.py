@@ -11,6 +11,7 @@ import time
 from contextlib import closing, suppress
 
 import pytest
+from support.terminal import PATIENCE_S, Terminal
 
 from stargen.master.detached import detach
 
@@ -25,7 +26,6 @@ grain = 1
 params = { count = 100000, seconds = 0.2 }
 """
 STARGEN = [sys.executable, "-m", "stargen.cli"]
-PATIENCE_S = 120.0
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -55,55 +55,6 @@ class Run:
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)
-
-
-class Terminal:
-    """A terminal of tmux that runs one command."""
-
-    def __init__(self, tmp_path, command, *, size=(80, 24), **environment):
-        self._base = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
-        told = [f"{name}={value}" for name, value in environment.items()]
-        line = ["new-session", "-d", "-s", "top", "-x", str(size[0]), "-y", str(size[1])]
-        self.tmux(*line, "env", *told, *command)
-        self.tmux("set-option", "-g", "remain-on-exit", "on")
-
-    def tmux(self, *arguments):
-        done = subprocess.run(
-            [*self._base, *arguments], capture_output=True, text=True, check=True, timeout=30
-        )
-        return done.stdout
-
-    def press(self, *keys):
-        self.tmux("send-keys", "-t", "top", *keys)
-
-    def screen(self, *more):
-        return self.tmux("capture-pane", "-p", "-t", "top", *more)
-
-    def until(self, pattern):
-        """The screen as soon as it shows this."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            seen = self.screen()
-            if re.search(pattern, seen):
-                return seen
-            time.sleep(0.2)
-        raise AssertionError(f"{pattern} is not shown:\n{self.screen()}")
-
-    def until_over(self):
-        """Until the command has ended; its exit code."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            dead, code = self.tmux(
-                "list-panes", "-t", "top", "-F", "#{pane_dead},#{pane_dead_status}"
-            ).split(",")
-            if dead == "1":
-                return int(code)
-            time.sleep(0.2)
-        raise AssertionError(f"it does not end:\n{self.screen()}")
-
-    def close(self):
-        with suppress(subprocess.CalledProcessError):
-            self.tmux("kill-server")
 
 
 def top(folder, *more):
