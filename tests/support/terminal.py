@@ -47,7 +47,7 @@ class Terminal:
             dead, code = self.tmux(
                 "list-panes", "-t", "top", "-F", "#{pane_dead},#{pane_dead_status}"
             ).split(",")
-            if dead == "1":
+            if dead == "1" and code.strip():
                 return int(code)
             time.sleep(0.2)
         raise AssertionError(f"it does not end:\n{self.screen()}")
