@@ -62,7 +62,7 @@ def test_an_allocation_that_ends_is_left_in_time(login: Login):
         name = "walk"
         input = "one"
         use = "nasty.walk"
-        params = { steps = 28, seconds = 1, log = "steps" }
+        params = { steps = 40, seconds = 1, log = "steps" }
     """)  # fmt: skip
     code, text = login.stargen("up", "campaign.toml", timeout_s=170)
     assert code == 0, text
@@ -73,8 +73,8 @@ def test_an_allocation_that_ends_is_left_in_time(login: Login):
     assert text.count("node cpu-1 joined") == 1
     assert "node cpu-1 is back with the same agent" in text
     steps = (login.base / "steps").read_text().splitlines()
-    assert len(set(steps)) == 28
-    assert len(steps) <= 30, "what was walked is not walked again, but for a step cut off"
+    assert len(set(steps)) == 40
+    assert len(steps) <= 42, "what was walked is not walked again, but for a step cut off"
     assert login.nothing_left()
 
 

@@ -48,8 +48,7 @@ def test_the_dashboard_opens_and_closes(here, tmp_path, command):
     line = ["sh", "-c", f"cd {here} && exec {shlex.join(words)}"]
     with closing(Terminal(tmp_path, line, **environment)) as terminal:
         terminal.until("done")
-        terminal.press("q")
-        assert terminal.until_over() == 0
+        assert terminal.until_over("q") == 0
 
 
 def test_it_is_served_to_a_browser(here):

@@ -7,6 +7,8 @@ from contextlib import suppress
 
 PATIENCE_S = 120.0
 
+_THEN_STAY = '"$@"; echo "ended with $?"; exec sleep 600'
+
 
 class Terminal:
     """A terminal of tmux that runs one command."""
@@ -15,8 +17,7 @@ class Terminal:
         self._base = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
         told = [f"{name}={value}" for name, value in environment.items()]
         line = ["new-session", "-d", "-s", "top", "-x", str(size[0]), "-y", str(size[1])]
-        self.tmux(*line, "env", *told, *command)
-        self.tmux("set-option", "-g", "remain-on-exit", "on")
+        self.tmux(*line, "env", *told, "sh", "-c", _THEN_STAY, "sh", *command)
 
     def tmux(self, *arguments):
         done = subprocess.run(
@@ -40,16 +41,19 @@ class Terminal:
             time.sleep(0.2)
         raise AssertionError(f"{pattern} is not shown:\n{self.screen()}")
 
-    def until_over(self):
-        """Until the command has ended; its exit code."""
+    def until_over(self, *keys):
+        """Until the command has ended; its exit code.
+
+        Keys are pressed again and again: a program that has just begun may not hear the first.
+        """
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            dead, code = self.tmux(
-                "list-panes", "-t", "top", "-F", "#{pane_dead},#{pane_dead_status}"
-            ).split(",")
-            if dead == "1" and code.strip():
-                return int(code)
-            time.sleep(0.2)
+            found = re.search(r"ended with (\d+)", self.screen())
+            if found is not None:
+                return int(found[1])
+            if keys:
+                self.press(*keys)
+            time.sleep(0.5)
         raise AssertionError(f"it does not end:\n{self.screen()}")
 
     def close(self):
