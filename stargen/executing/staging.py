@@ -13,6 +13,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,22 +66,34 @@ class ScratchSpace:
         self._made: dict[Scratch, int] = {}
 
     def place(self, kind: Scratch) -> Path:
-        """Where task folders of that kind lie; made, for this user alone."""
+        """Where task folders of that kind lie; for this user alone, made again if it is gone."""
         place = self._places[kind]
-        if kind not in self._made:
+        if kind not in self._made or not place.is_dir():
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if kind in self._made:
+                os.close(self._made.pop(kind))
             self._made[kind] = os.open(place / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._made[kind], fcntl.LOCK_SH)
         return place
 
     def shared(self, quota_gib: float | None) -> SharedPlace:
-        """Where data lie that all workers share; a quarter of the free RAM disk if nobody says."""
-        ram, disk = self.place("ram"), self.place("local")
+        """Where data lie that all workers share; a quarter of the free RAM disk if nobody says.
+
+        Where a disk of the node takes no folder, they lie with the campaign's files.
+        """
+        disk = self._usable("local", "none")
+        ram = self._usable("ram", "local", "none")
         if quota_gib is None:
             quota_gib = shutil.disk_usage(ram).free / 4 / _GIB
         if ram == disk:
             quota_gib = 0.0
         return SharedPlace(ram / "shared", disk / "shared", quota_gib)
+
+    def _usable(self, *kinds: Scratch) -> Path:
+        for kind in kinds[:-1]:
+            with suppress(OSError):
+                return self.place(kind)
+        return self.place(kinds[-1])
 
     def clear(self) -> None:
         """Remove everything, also what an agent of the same id left behind."""

@@ -89,3 +89,10 @@ def test_what_killed_agents_left_is_removed_and_what_living_ones_hold_is_not(tmp
     assert not places["killed"].exists()
     assert (places["living"] / "WAVECAR").exists()
     assert foreign.exists()
+
+
+def test_shared_data_lie_with_the_campaign_where_the_node_has_no_room_for_them(tmp_path):
+    (tmp_path / "local").write_text("a file where the folder should be")
+    shared = space(tmp_path, ram=tmp_path / "nothing").shared(None)
+    assert shared.disk.parent == tmp_path / "shared" / "agent-1"
+    assert shared.quota_gib == 0
