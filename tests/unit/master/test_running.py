@@ -183,7 +183,7 @@ def test_a_cut_link_is_made_again_and_the_agent_kept(tmp_path):
     async def main():
         async def cut():
             for _ in range(3):
-                await asyncio.sleep(0.15)
+                await asyncio.sleep(0.03)
                 cuts.append(await agent.cut())
 
         cutting = asyncio.create_task(cut())
