@@ -62,7 +62,7 @@ seed = 3
 name = "make"
 use = "diffusion.sample"
 params.weights = "toy.npz"
-params.count = 2400
+params.count = 6000
 params.steps = 2
 params.correctors = 0
 params.size = "data-then-random"
@@ -97,7 +97,7 @@ def test_sizes_turn_to_chance_when_little_is_valid_and_the_journal_says_from_whe
     books.check_complete()
     assert books.steered
     since, share = books.steered[0]
-    assert 500 <= since < 2400
+    assert 500 <= since < 6000
     assert share > 0.5
     envelopes = [envelope_of(books.entry(where)) for where in books.by_name["make"].stream]
     threes = [int(e.candidate_id.split("/")[1]) for e in envelopes if e.n_atoms == 3]
