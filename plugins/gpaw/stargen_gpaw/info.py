@@ -8,6 +8,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal
 
+from stargen_dft.properties import WRITTEN
+
 from stargen.calculators.contract import CalculatorInfo
 from stargen.crystal import Envelope
 from stargen.model import Chemistry, Request, Resources
@@ -134,19 +136,7 @@ def _check_chemistry(params: GpawParams, chemistry: Chemistry) -> Iterator[str]:
         )
 
 
-_ALWAYS = ("band_gap", "band_gap_direct", "gap_is_direct", "fermi_energy", "engine", "corrections")
-_ENERGIES = (
-    "energy_per_atom",
-    "energy_scheme",
-    "max_force",
-    "pressure_gpa",
-    "volume_per_atom",
-    "magnetization",
-    "converged",
-)
-
-
-def _step(verb: str, params: type[GpawParams], summary: str, *more: str) -> CalculatorInfo:
+def _step(verb: str, params: type[GpawParams], summary: str) -> CalculatorInfo:
     return CalculatorInfo(
         name=f"gpaw.{verb}",
         api=1,
@@ -157,21 +147,14 @@ def _step(verb: str, params: type[GpawParams], summary: str, *more: str) -> Calc
         grain=1,
         check=_check,
         check_chemistry=_check_chemistry,
-        properties=(*_ALWAYS, *more),
+        properties=WRITTEN[verb],
         checkpoint="files",
         summary=summary,
         source="10.1063/5.0182685",
     )
 
 
-relax = _step(
-    "relax",
-    RelaxParams,
-    "relaxation of atoms and cell with GPAW (C1)",
-    *_ENERGIES,
-    "relax_steps",
-    "volume_ratio",
-)
-static = _step("static", StaticParams, "energy and charge density with GPAW (C2)", *_ENERGIES)
+relax = _step("relax", RelaxParams, "relaxation of atoms and cell with GPAW (C1)")
+static = _step("static", StaticParams, "energy and charge density with GPAW (C2)")
 dos = _step("dos", DosParams, "density of states with GPAW (C3)")
 bands = _step("bands", BandsParams, "band structure with GPAW (C4)")
