@@ -8,6 +8,8 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Literal
 
+from stargen_dft.properties import WRITTEN
+
 from stargen.calculators.contract import CalculatorInfo
 from stargen.crystal import Envelope
 from stargen.elements import SYMBOLS
@@ -174,19 +176,7 @@ def _fields(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-_ALWAYS = ("band_gap", "band_gap_direct", "gap_is_direct", "fermi_energy", "engine", "corrections")
-_ENERGIES = (
-    "energy_per_atom",
-    "energy_scheme",
-    "max_force",
-    "pressure_gpa",
-    "volume_per_atom",
-    "magnetization",
-    "converged",
-)
-
-
-def _step(verb: str, params: type[VaspParams], summary: str, *more: str) -> CalculatorInfo:
+def _step(verb: str, params: type[VaspParams], summary: str) -> CalculatorInfo:
     return CalculatorInfo(
         name=f"vasp.{verb}",
         api=1,
@@ -198,21 +188,14 @@ def _step(verb: str, params: type[VaspParams], summary: str, *more: str) -> Calc
         grain=1,
         check=_check,
         check_chemistry=_check_chemistry,
-        properties=(*_ALWAYS, *more),
+        properties=WRITTEN[verb],
         checkpoint="files",
         summary=summary,
         source="10.1103/PhysRevB.54.11169",
     )
 
 
-relax = _step(
-    "relax",
-    RelaxParams,
-    "relaxation of atoms and cell with VASP (C1)",
-    *_ENERGIES,
-    "relax_steps",
-    "volume_ratio",
-)
-static = _step("static", StaticParams, "energy and charge density with VASP (C2)", *_ENERGIES)
+relax = _step("relax", RelaxParams, "relaxation of atoms and cell with VASP (C1)")
+static = _step("static", StaticParams, "energy and charge density with VASP (C2)")
 dos = _step("dos", DosParams, "density of states with VASP (C3)")
 bands = _step("bands", BandsParams, "band structure with VASP (C4)")
