@@ -55,9 +55,7 @@ debian:
 	@tools/debian-packages
 
 test: $(STAMPS)/tests debian gpaw-if-possible lint ## check style, types and imports, then run the tests
-	$(BIN)/python -m pytest || { \
-	    echo "once more what failed: tests of real processes may meet a machine that is too busy"; \
-	    $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
+	$(BIN)/python -m pytest
 
 lint: $(STAMPS)/tests ## ruff, pyright and the import contracts
 	$(BIN)/ruff check
