@@ -176,7 +176,7 @@ async def test_one_that_is_deaf_to_sigterm_is_killed(master, agent):
 async def test_one_that_eats_memory_is_stopped_at_its_grant(master):
     fault = await one_fault(master, ("nasty.fault", {"mode": "memory", "every": 1}), memory_gib=0.3)
     assert fault.failure == "memory"
-    assert "0.3 were granted" in fault.message or "memory ran out" in fault.message  # the kernel's
+    assert "0.3 were granted" in fault.message
     await works_still(master)
 
 
@@ -186,14 +186,15 @@ async def test_one_that_fills_the_disk_is_stopped_at_its_quota(master):
 
 
 async def test_a_killed_worker_costs_only_the_task_that_ran(master, agent):
-    master.define(act("sleep", seconds=0.02))
-    refs = master.run(40, cores=2)
-    await master.until(lambda: len(master.done) > 5)
+    master.define(act("sleep", seconds=0.3))
+    refs = master.run(10, cores=2)
+    await master.until(lambda: len(master.done) > 1)
+    await asyncio.sleep(0.1)  # amid a task, not between two
     (worker,) = marked_members(agent.identity["agent_id"])
     os.kill(worker, signal.SIGKILL)
     await master.outcomes(refs)
-    assert len(master.faults) <= 1, "none, if it died between two tasks"
-    assert len(master.done) == 40 - len(master.faults)
+    assert len(master.faults) == 1
+    assert len(master.done) == 9
 
 
 async def test_a_worker_is_pinned_limited_and_marked_for_the_oom_killer(master, tmp_path):
