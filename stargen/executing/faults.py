@@ -33,19 +33,21 @@ def fault_of(error: BaseException, ref: AttemptRef, duration_s: float = 0.0) -> 
     )
 
 
-def died(returncode: int | None, *, memory: bool, detail: str) -> TaskError:
+def died(returncode: int | None, *, memory: bool, granted_gib: float, detail: str) -> TaskError:
     """The error for a worker process that ended under its task.
 
     Parameters
     ----------
     returncode : as `subprocess` has it, negative for a signal; None if it lives on without a link
     memory : whether there is evidence that it was killed for its memory
+    granted_gib : memory that its tasks may take
     detail : the end of what it wrote
     """
     if returncode is None:
         return WorkerDied("the worker closed its link to the agent", detail=detail)
     if memory:
-        return OutOfMemory("the worker was killed because memory ran out", detail=detail)
+        problem = f"the worker was killed because memory ran out; {granted_gib:g} were granted"
+        return OutOfMemory(problem, detail=detail)
     return WorkerDied(f"the worker process {ending(returncode)} under the task", detail=detail)
 
 

@@ -203,4 +203,6 @@ class Outcomes:
         if code == -signal.SIGKILL:
             known = worker.ran_out_of_memory
             memory = self._memory_ran_out() if known is None else known
-        return died(code, memory=memory, detail=tail(worker.log))
+        slots = self._dispatcher.slots_of(worker)
+        granted = sum(slot.line.resources.memory_gib for slot in slots)
+        return died(code, memory=memory, granted_gib=granted, detail=tail(worker.log))
