@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 PIECE_BYTES = 1024 * 1024
-CHECKPOINT_NAMES = ("folder.tar.gz", "state")
+CHECKPOINT_NAMES = ("folder.tar.zst", "state")
 """What a task's checkpoint may consist of; the state comes last, and makes it one."""
 
 

@@ -147,7 +147,7 @@ class Checkpoints:
 def folder_pack(job: DefineJob, ordinal: int) -> Path:
     """Where the packed files of a task that has to begin again lie; need not exist."""
     place = Path(job.campaign_folder, "checkpoints", job.name, str(ordinal))
-    return place / "folder.tar.gz"
+    return place / "folder.tar.zst"
 
 
 def _write_state(place: Path, state: bytes) -> None:

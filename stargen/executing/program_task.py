@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,9 +17,11 @@ from stargen.crystal import Candidate, Drop
 from stargen.errors import CalculationFailed
 from stargen.executing.attempt import LONG_TASK_S, Attempt, Stopped
 from stargen.executing.checkpoints import folder_pack
-from stargen.executing.staging import pack_folder, unpack_folder
+from stargen.executing.packing import DamagedArchive, pack_folder, unpack_folder
 from stargen.executing.supervision import Supervised, Surroundings
 from stargen.messages import DefineJob
+
+log = logging.getLogger(__name__)
 
 
 class Workplace(NamedTuple):
@@ -104,7 +108,15 @@ class ProgramTask:
             packed = folder_pack(self._job, self._attempt.ref.ordinal)
             if packed.exists():
                 with self._staging():
-                    unpack_folder(packed, self._attempt.folder)
+                    self._unpack(packed)
+
+    def _unpack(self, packed: Path) -> None:
+        try:
+            unpack_folder(packed, self._attempt.folder)
+        except DamagedArchive as error:
+            log.warning("%s; the task begins from the start", error)
+            shutil.rmtree(self._attempt.folder)
+            self._attempt.folder.mkdir()
 
     @contextmanager
     def _staging(self) -> Generator[None]:

@@ -1,4 +1,4 @@
-"""Staging: the scratch folders of tasks on a node, and files packed to be carried elsewhere.
+"""Staging: the scratch folders of tasks on a node.
 
 ``scratch = "none"`` puts a task's folder beside the campaign, ``"local"`` on the node's own disk,
 ``"ram"`` on its RAM disk. All folders of one agent lie below one place per kind, which it
@@ -11,7 +11,6 @@ import fcntl
 import os
 import shutil
 import stat
-import tarfile
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +22,6 @@ from stargen.model import Scratch
 _RAM_DISK = Path("/dev/shm")
 _LOCK = ".lock"
 _GIB = 2**30
-_FASTEST = 1
 
 
 class SharedPlace(NamedTuple):
@@ -143,23 +141,3 @@ def bytes_in(folder: Path) -> int:
             if stat.S_ISREG(status.st_mode):
                 total += status.st_blocks * 512
     return total
-
-
-def pack_folder(folder: Path, archive: Path) -> None:
-    """Put a folder's files into one archive, which is there whole or not at all."""
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    beside = archive.with_name(f"{archive.name}.{os.getpid()}.tmp")
-    try:
-        with tarfile.open(beside, "w:gz", compresslevel=_FASTEST) as tar:
-            tar.add(folder, arcname=".")
-        beside.replace(archive)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def unpack_folder(archive: Path, folder: Path) -> None:
-    """The inverse of `pack_folder`."""
-    with tarfile.open(archive) as tar:
-        if hasattr(tarfile, "data_filter"):  # Python 3.11.4; the archive is our own in any case
-            tar.extraction_filter = tarfile.data_filter
-        tar.extractall(folder)

@@ -238,11 +238,13 @@ async def test_steps_share_the_folder_and_the_second_goes_on_from_the_first(mast
     assert len(candidate.provenance) == 2
 
 
-async def test_files_are_kept_for_a_retry(master, tmp_path):
+@pytest.mark.parametrize(("damage", "outcome"), [(False, "went on"), (True, "began again")])
+async def test_files_are_kept_for_a_retry(master, tmp_path, damage, outcome):
     text = (
-        "import os, time\n"
+        f"import os, time; again = {str(tmp_path / 'again')!r}\n"
         "if os.path.exists('half-way'): open('result', 'w').write('went on'); raise SystemExit\n"
-        "open('half-way', 'w').close(); time.sleep(60)\n"
+        "if os.path.exists(again): open('result', 'w').write('began again'); raise SystemExit\n"
+        "open('half-way', 'w').close(); open(again, 'w').close(); time.sleep(60)\n"
     )
     master.define(script(text), program=True, checkpoint="files")
     (ref,) = master.run(1)
@@ -250,10 +252,13 @@ async def test_files_are_kept_for_a_retry(master, tmp_path):
     await asyncio.sleep(0.5)
     master.send(CancelTasks([ref], "make room", soft=True))
     await master.outcomes([ref])
-    assert (tmp_path / "checkpoints" / "job0" / "0" / "folder.tar.gz").exists()
+    packed = tmp_path / "checkpoints" / "job0" / "0" / "folder.tar.zst"
+    assert packed.exists()
+    if damage:
+        packed.write_bytes(packed.read_bytes()[:-3])
     (retry,) = master.run(1)
     await master.outcomes([retry])
-    assert decode_entry(master.done[retry].entries[0]).properties["result"] == "went on"
+    assert decode_entry(master.done[retry].entries[0]).properties["result"] == outcome
     async with asyncio.timeout(5):
         while (tmp_path / "checkpoints" / "job0" / "0").exists():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)

@@ -1,14 +1,10 @@
 import os
 import stat
 
-import pytest
-
 from stargen.executing.staging import (
     ScratchSpace,
     bytes_in,
-    pack_folder,
     task_folder,
-    unpack_folder,
 )
 from stargen.messages import AttemptRef
 
@@ -39,29 +35,6 @@ def test_a_successor_removes_what_was_left(tmp_path):
     (folder / "WAVECAR").write_bytes(b"x" * 5000)
     space(tmp_path).clear()
     assert list((tmp_path / "local").iterdir()) == []
-
-
-def test_a_packed_folder_comes_back(tmp_path):
-    folder = tmp_path / "task"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "a").write_text("1")
-    (folder / "b").write_bytes(bytes(range(256)))
-    archive = tmp_path / "kept" / "folder.tar.gz"
-    pack_folder(folder, archive)
-    back = tmp_path / "back"
-    unpack_folder(archive, back)
-    assert (back / "sub" / "a").read_text() == "1"
-    assert (back / "b").read_bytes() == bytes(range(256))
-    assert [path.name for path in archive.parent.iterdir()] == ["folder.tar.gz"]
-
-
-def test_a_failed_packing_leaves_the_old_archive(tmp_path):
-    archive = tmp_path / "folder.tar.gz"
-    archive.write_bytes(b"old")
-    with pytest.raises(OSError, match="nothing"):
-        pack_folder(tmp_path / "nothing", archive)
-    assert archive.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [archive]
 
 
 def test_links_and_holes_are_not_counted(tmp_path):

@@ -44,7 +44,7 @@ def test_and_nothing_else(carried, want):
 
 def test_a_checkpoint_is_kept_handed_on_and_forgotten(carried, tmp_path):
     parts = [
-        KeptPart(0, 3, "folder.tar.gz", 0, b"files", True),
+        KeptPart(0, 3, "folder.tar.zst", 0, b"files", True),
         KeptPart(0, 3, "state", 0, b"st", False),
         KeptPart(0, 3, "state", 2, b"ate", True),
     ]
@@ -53,7 +53,7 @@ def test_a_checkpoint_is_kept_handed_on_and_forgotten(carried, tmp_path):
     assert list(carried.kept(0, 4)) == []
     kept = list(carried.kept(0, 3))
     assert [(part.name, part.data) for part in kept] == [
-        ("folder.tar.gz", b"files"),
+        ("folder.tar.zst", b"files"),
         ("state", b"state"),
     ]
     carried.forget(0, [3, 4])
