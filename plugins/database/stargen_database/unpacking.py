@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from collections.abc import Mapping
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zstandard
 
 from stargen_database.exports import Pair, cif_block
 
 _NPZ = "_npz"
-_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
 
 
 def unpack(pair: Pair, folder: Path) -> list[str]:
@@ -36,7 +36,7 @@ def _write(path: Path, value: Any) -> None:
     match value:
         case bytes() if path.name.endswith(_NPZ):
             path.with_name(f"{path.name.removesuffix(_NPZ)}.npz").write_bytes(value)
-        case bytes() if value.startswith(_GZIP):
+        case bytes() if value.startswith(_ZSTD):
             _extract(value, path.parent / path.name)
         case bytes():
             path.write_bytes(value)
@@ -54,10 +54,13 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _extract(packed: bytes, folder: Path) -> None:
-    """A tar.gz, without trusting the names in it."""
+    """A tar within zstd, without trusting the names in it."""
     folder.mkdir(exist_ok=True)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        for member in tar.getmembers():
+    with (
+        zstandard.ZstdDecompressor().stream_reader(packed) as frame,
+        tarfile.open(fileobj=frame, mode="r|") as tar,
+    ):
+        for member in tar:
             file = tar.extractfile(member)
             if file is not None:
                 (folder / Path(member.name).name).write_bytes(file.read())

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import zstandard
 from stargen_database.commands import app
 from stargen_database.sink import DatabaseSink
 from typer.testing import CliRunner
@@ -92,12 +93,16 @@ def stored(item, folder):
 
 def test_unpack_writes_all_that_is_kept(make, arrived, tmp_path):
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+    with tarfile.open(fileobj=packed, mode="w") as tar:
         text = b"LOOP+"
         told = tarfile.TarInfo("../OUTCAR")
         told.size = len(text)
         tar.addfile(told, io.BytesIO(text))
-    step = {"incar": "ENCUT = 500", "forces": np.ones((2, 3)), "files": packed.getvalue()}
+    step = {
+        "incar": "ENCUT = 500",
+        "forces": np.ones((2, 3)),
+        "files": zstandard.compress(packed.getvalue()),
+    }
     array = io.BytesIO()
     np.savez(array, energies_ev=np.arange(3.0))
     data = {"vasp.relax": step, "dos_npz": array.getvalue(), "stress_gpa": np.eye(3), "tags": [1]}

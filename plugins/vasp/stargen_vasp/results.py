@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import zstandard
 from numpy.typing import NDArray
 from stargen_dft import levels as dft
 
@@ -168,13 +169,13 @@ def provenance(xml: Vasprun, folder: Path, run: Run) -> dict[str, Any]:
 
 
 def packed_files(folder: Path, names: Sequence[str]) -> bytes:
-    """Those of the files that are there, as a tar.gz; all else of the folder goes with it."""
+    """The files that are there, as tar within zstd; all else of the folder goes with it."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name in names:
             if (folder / name).is_file():
                 tar.add(folder / name, arcname=name)
-    return buffer.getvalue()
+    return zstandard.compress(buffer.getvalue())
 
 
 def _stress_gpa(stress_kbar: Any) -> NDArray[np.float64]:
