@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from stargen import Candidate, Context, Drop
+from stargen import Candidate, Context
 from stargen.crystal import Scalar
 from stargen.elements import SYMBOLS, counts
 from stargen.errors import UserTaskError
 from stargen_stability import elemental, reference
 from stargen_stability.convex import Floats, LowerHull
 from stargen_stability.elemental import ElementalReference
-from stargen_stability.info import HullParams, PredictedParams
+from stargen_stability.info import HullParams, PredictedParams, ReferenceParams
 from stargen_stability.phases import Phases, System, fractions_in, system_of
 from stargen_stability.reference import Reference
 from stargen_stability.schemes import require_scale, single_scheme
 
 _ON_HULL_EV = 1e-9  # rounding is not to keep a phase of the hull from being found at 0
 _SQLITE = "sqlite:///"
+_SCALES_OF_68 = -math.log(1 - 0.68)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,13 @@ class Hull:
     """
 
     def open(self, context: Context) -> None:
-        params: PredictedParams = context.params
+        params: ReferenceParams = context.params
         self._energies = self._energies_of(params)
         self._elements = _elements(context, params)
         self._reference = _reference(context, params, self._elements)
         self._database = _database(context, params, self._elements)
 
-    def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Candidate | Drop]:
+    def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Candidate]:
         self._refuse_mixed(candidates)
         notes: dict[int, str] = {}
         placed: list[_Placed] = []
@@ -186,7 +187,26 @@ class PredictedHull(Hull):
 
     Predictions meet none but each other and the reference. What is computed for a candidate later
     stands beside them.
+
+    Where a prediction states its error, ``stable_probability_pred`` is the probability that the
+    energy above the hull is at most `stable_below`. What competes counts as exact.
     """
+
+    def open(self, context: Context) -> None:
+        super().open(context)
+        params: PredictedParams = context.params
+        self._stable_below = params.stable_below
+
+    def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Candidate]:
+        for found in super().run(candidates, context):
+            height = _number(found.properties["e_above_hull_pred"])
+            half_width = _number(found.properties.get("formation_energy_std"))
+            known = height is not None and half_width is not None and half_width > 0
+            yield found.with_(
+                stable_probability_pred=_probability_below(self._stable_below, height, half_width)
+                if known
+                else None
+            )
 
     def _energies_of(self, params: Any) -> _Energies:
         return _Energies("formation_energy_pred", False, "energy_scheme_pred", None)
@@ -194,6 +214,15 @@ class PredictedHull(Hull):
     def _named(self, found: dict[str, Scalar]) -> dict[str, Scalar]:
         names = ("e_above_hull", "e_above_hull_self", "hull_reference", "hull_note")
         return {f"{name}_pred": found[name] for name in names}
+
+
+def _probability_below(limit: float, centre: float, half_width: float) -> float:
+    """Of a Laplace distribution, by half the width of the interval that holds 68 % of it.
+
+    Errors of networks have heavier tails than a normal distribution.
+    """
+    away = (limit - centre) / (half_width / _SCALES_OF_68)
+    return 1 - math.exp(-away) / 2 if away > 0 else math.exp(away) / 2
 
 
 def _above(
@@ -205,7 +234,7 @@ def _above(
     return np.where(abs(heights) < _ON_HULL_EV, 0.0, heights)
 
 
-def _elements(context: Context, params: PredictedParams) -> ElementalReference:
+def _elements(context: Context, params: ReferenceParams) -> ElementalReference:
     if params.elements in elemental.SHIPPED:
         return elemental.shipped(params.elements)
     try:
@@ -216,7 +245,7 @@ def _elements(context: Context, params: PredictedParams) -> ElementalReference:
 
 
 def _reference(
-    context: Context, params: PredictedParams, elements: ElementalReference
+    context: Context, params: ReferenceParams, elements: ElementalReference
 ) -> Reference | None:
     if params.reference is None:
         return None
@@ -225,7 +254,7 @@ def _reference(
 
 
 def _database(
-    context: Context, params: PredictedParams, elements: ElementalReference
+    context: Context, params: ReferenceParams, elements: ElementalReference
 ) -> Reference | None:
     url = params.database
     if url is None:

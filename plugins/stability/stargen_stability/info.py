@@ -12,8 +12,8 @@ from stargen.model import Shape
 
 
 @dataclass(frozen=True, slots=True)
-class PredictedParams:
-    """Parameters of `stability.predicted`.
+class ReferenceParams:
+    """What energies are placed against.
 
     Parameters
     ----------
@@ -35,7 +35,20 @@ class PredictedParams:
 
 
 @dataclass(frozen=True, slots=True)
-class HullParams(PredictedParams):
+class PredictedParams(ReferenceParams):
+    """Parameters of `stability.predicted`.
+
+    Parameters
+    ----------
+    stable_below : energy above hull, eV/atom, that stable_probability_pred is the probability of
+        not exceeding
+    """
+
+    stable_below: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class HullParams(ReferenceParams):
     """Parameters of `stability.hull`.
 
     Parameters
@@ -50,13 +63,13 @@ class HullParams(PredictedParams):
     energy_scheme: str | None = None
 
 
-def _is_shipped(params: PredictedParams) -> bool:
+def _is_shipped(params: ReferenceParams) -> bool:
     from stargen_stability.elemental import SHIPPED
 
     return params.elements in SHIPPED
 
 
-def _check(params: PredictedParams, folder: Path) -> Iterable[str]:
+def _check(params: ReferenceParams, folder: Path) -> Iterable[str]:
     from stargen_stability.elemental import SHIPPED
     from stargen_stability.tables import columns, missing_columns
 
@@ -79,7 +92,7 @@ def _check(params: PredictedParams, folder: Path) -> Iterable[str]:
             )
 
 
-def _reads(params: PredictedParams) -> Iterable[str]:
+def _reads(params: ReferenceParams) -> Iterable[str]:
     if params.reference is not None:
         yield params.reference
     if not _is_shipped(params):
@@ -122,6 +135,7 @@ predicted = CalculatorInfo(
         "e_above_hull_self_pred",
         "hull_reference_pred",
         "hull_note_pred",
+        "stable_probability_pred",
     ),
     reuse="never",
     summary="Energy above the convex hull from predicted formation energies",

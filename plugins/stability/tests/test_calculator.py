@@ -196,6 +196,26 @@ def test_predictions_are_placed_under_names_of_their_own(place_predicted):
     assert "energy_scheme" not in two.properties
 
 
+@pytest.mark.usefixtures("lithia")
+def test_how_likely_a_prediction_is_stable(place_predicted):
+    """Against draws of the error that is stated; the hull has Li2O at -2.0."""
+    rng = np.random.default_rng(0)
+    for energy, std in ((-1.9, 0.05), (-1.85, 0.05), (-2.0, 0.1), (-1.5, 0.02)):
+        draws = rng.laplace(scale=1.0, size=200_000)
+        draws *= std / np.quantile(abs(draws), 0.68)
+        found = float((energy + draws <= -2.0 + 0.1).mean())
+        made = [("Li2O", foreseen(energy) | {"formation_energy_std": std})]
+        (one,) = place_predicted(made, reference="ref.csv")
+        assert one.properties["stable_probability_pred"] == pytest.approx(found, abs=0.005)
+
+
+@pytest.mark.usefixtures("lithia")
+def test_what_states_no_error_has_no_probability(place_predicted):
+    made = [("Li2O", foreseen(-1.9) | {"formation_energy_std": std}) for std in (None, 0.0)]
+    for one in place_predicted([*made, ("Li2O", foreseen(-1.9))], reference="ref.csv"):
+        assert one.properties["stable_probability_pred"] is None
+
+
 def test_computed_energies_do_not_pass_for_predictions(place_predicted):
     (one,) = place_predicted([("Li2O", total("Li2O", -1.9))])
     assert one.properties["e_above_hull_pred"] is None
