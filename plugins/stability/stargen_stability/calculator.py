@@ -199,14 +199,12 @@ class PredictedHull(Hull):
 
     def run(self, candidates: Sequence[Candidate], context: Context) -> Iterable[Candidate]:
         for found in super().run(candidates, context):
-            height = _number(found.properties["e_above_hull_pred"])
-            half_width = _number(found.properties.get("formation_energy_std"))
-            known = height is not None and half_width is not None and half_width > 0
-            yield found.with_(
-                stable_probability_pred=_probability_below(self._stable_below, height, half_width)
-                if known
-                else None
+            likely = _probability_below(
+                self._stable_below,
+                _number(found.properties["e_above_hull_pred"]),
+                _number(found.properties.get("formation_energy_std")),
             )
+            yield found.with_(stable_probability_pred=likely)
 
     def _energies_of(self, params: Any) -> _Energies:
         return _Energies("formation_energy_pred", False, "energy_scheme_pred", None)
@@ -216,11 +214,15 @@ class PredictedHull(Hull):
         return {f"{name}_pred": found[name] for name in names}
 
 
-def _probability_below(limit: float, centre: float, half_width: float) -> float:
+def _probability_below(
+    limit: float, centre: float | None, half_width: float | None
+) -> float | None:
     """Of a Laplace distribution, by half the width of the interval that holds 68 % of it.
 
-    Errors of networks have heavier tails than a normal distribution.
+    Errors of networks have heavier tails than a normal distribution. None where one is unknown.
     """
+    if centre is None or half_width is None or half_width <= 0:
+        return None
     away = (limit - centre) / (half_width / _SCALES_OF_68)
     return 1 - math.exp(-away) / 2 if away > 0 else math.exp(away) / 2
 
