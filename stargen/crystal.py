@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from stargen.codec import pack, pack_bulk, unpack, unpack_bulk
+from stargen.codec import pack, pack_first, unpack, unpack_first
 from stargen.elements import SYMBOLS, formula_elements, reduced_formula
 from stargen.errors import BadResult
+from stargen.provenance import History, Provenance, pack_history
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -112,18 +113,6 @@ class Crystal:
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """One step that a candidate went through."""
-
-    calculator: str
-    version: str
-    job: str
-    params_hash: str
-    seed: int | None = None
-    note: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A crystal on its way through a campaign.
 
@@ -141,7 +130,7 @@ class Candidate:
     crystal: Crystal
     properties: Mapping[str, Scalar] = field(default_factory=dict[str, Scalar])
     data: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    provenance: tuple[Provenance, ...] = ()
+    provenance: Sequence[Provenance] = ()
 
     def with_(
         self,
@@ -216,18 +205,13 @@ def encode_entry(candidate: Candidate) -> bytes:
     crystal = candidate.crystal
     try:
         clear = pack(candidate.envelope)
-        blob = pack_bulk(
-            (
-                crystal.lattice.tobytes(),
-                crystal.frac_coords.tobytes(),
-                crystal.numbers.tobytes(),
-                dict(candidate.data),
-                [
-                    (p.calculator, p.version, p.job, p.params_hash, p.seed, dict(p.note))
-                    for p in candidate.provenance
-                ],
-            )
+        known = (
+            crystal.lattice.tobytes(),
+            crystal.frac_coords.tobytes(),
+            crystal.numbers.tobytes(),
+            dict(candidate.data),
         )
+        blob = pack_first(known, pack_history(candidate.provenance))
     except (TypeError, ValueError, OverflowError) as error:
         raise BadResult(f"candidate {candidate.candidate_id} cannot be written: {error}") from error
     return b"".join((_LENGTH.pack(len(clear)), clear, blob))
@@ -240,12 +224,12 @@ def decode_entry(entry: bytes) -> Candidate:
 
     Raises
     ------
-    BadResult : if the bytes are no entry
+    BadResult : if the bytes are no entry; of a step of the provenance, when it is read
     """
     try:
         end = _end_of_envelope(entry)
         candidate_id, _, _, _, properties = unpack(entry[4:end])[:5]
-        lattice, coords, numbers, data, steps = unpack_bulk(entry[end:])[:5]
+        (lattice, coords, numbers, data), steps = unpack_first(entry[end:], 4)
         crystal = Crystal(
             np.frombuffer(lattice, dtype="<f8").reshape(3, 3),
             np.frombuffer(coords, dtype="<f8").reshape(-1, 3),
@@ -253,10 +237,10 @@ def decode_entry(entry: bytes) -> Candidate:
         )
         if len(crystal.frac_coords) != len(crystal.numbers):
             raise ValueError(f"{len(crystal.frac_coords)} positions for {crystal.n_atoms} atoms")
-        provenance = tuple(Provenance(*step[:6]) for step in steps)
+        past = History(steps)
     except _UNREADABLE as error:
         raise BadResult(f"not an entry: {error}") from error
-    return Candidate(candidate_id, crystal, properties, data, provenance)
+    return Candidate(candidate_id, crystal, properties, data, past)
 
 
 def envelope_of(entry: bytes) -> Envelope:

@@ -15,9 +15,10 @@ from typing import Any, cast
 
 from stargen.calculators.context import BaseContext, birth_id
 from stargen.calculators.contract import Calculator, CalculatorInfo, Program
-from stargen.crystal import Candidate, Crystal, Drop, Envelope, Provenance
+from stargen.crystal import Candidate, Crystal, Drop, Envelope
 from stargen.errors import BadResult
 from stargen.model import Shape
+from stargen.provenance import Provenance, one_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +237,8 @@ def _stamped(
         crystal = _sound(step, child)
     if parent is not None and not past:
         past = parent.provenance
-    return replace(
-        child, candidate_id=candidate_id, crystal=crystal, provenance=(*past, step.stamp)
-    )
+    history = one_more(past, step.stamp)
+    return replace(child, candidate_id=candidate_id, crystal=crystal, provenance=history)
 
 
 def _sound(step: LoadedStep, child: Candidate) -> Crystal:

@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from stargen.crystal import Candidate, Crystal, Provenance, Scalar
+from stargen.crystal import Candidate, Crystal, Scalar
+from stargen.provenance import Provenance
 
 
 def rocksalt(cation: int = 11, anion: int = 17, *, a_ang: float = 5.64) -> Crystal:

@@ -15,10 +15,11 @@ from typing import Any
 
 from support.journals import journal_in
 
-from stargen.crystal import Candidate, Crystal, Provenance, encode_entry
+from stargen.crystal import Candidate, Crystal, encode_entry
 from stargen.errors import UserError
 from stargen.journal import Journal
 from stargen.model import Resources
+from stargen.provenance import Provenance
 from stargen.records import (
     Alerted,
     AllocationPlanned,

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from stargen.codec import pack, pack_bulk, unpack, unpack_bulk
+from stargen.codec import (
+    list_head,
+    pack,
+    pack_bulk,
+    pack_first,
+    pack_list_head,
+    unpack,
+    unpack_bulk,
+    unpack_first,
+)
 
 plain_values = st.recursive(
     st.none()
@@ -96,3 +105,25 @@ def test_a_cut_message_is_a_value_error():
     for end in range(len(whole)):
         with pytest.raises(ValueError):
             unpack_bulk(whole[:end])
+
+
+@given(st.lists(plain_values, max_size=5), st.lists(plain_values, max_size=40))
+def test_a_packed_list_is_taken_in_and_handed_out_as_it_is(first: list[object], last: list[object]):
+    packed = pack_bulk(last)
+    whole = pack_first(first, packed)
+    assert whole == pack_bulk([*first, last])
+    assert unpack_first(whole, len(first)) == (first, packed)
+    assert list_head(packed)[0] == len(last)
+    assert pack_list_head(len(last)) == packed[: list_head(packed)[1]]
+
+
+def test_what_follows_the_wanted_values_is_skipped():
+    assert unpack_first(pack_bulk([1, [2], [3, {"four": 5}], 6]), 1) == ([1], pack_bulk([2]))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", pack(3), pack([1]), pack([1, [2]]) + b"x", pack([1, "ab"])[:-1]]
+)
+def test_what_is_no_such_sequence_is_a_value_error(data: bytes):
+    with pytest.raises(ValueError):
+        unpack_first(data, 1)

@@ -13,7 +13,6 @@ from stargen.crystal import (
     Crystal,
     Drop,
     Envelope,
-    Provenance,
     decode_drops,
     decode_entry,
     encode_drops,
@@ -21,6 +20,7 @@ from stargen.crystal import (
     envelope_of,
 )
 from stargen.errors import BadResult
+from stargen.provenance import Provenance
 
 CUBE = 4 * np.eye(3)
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from stargen.codec import pack_bulk, unpack_bulk
-from stargen.crystal import Candidate, Crystal, Provenance, Scalar
+from stargen.crystal import Candidate, Crystal, Scalar
 from stargen.expressions import kind_of
+from stargen.provenance import Provenance
 from stargen_database.schema import WELL_KNOWN
 
 _WHOLE = frozenset({"spacegroup"})  # numbers that are counts or labels, and read so

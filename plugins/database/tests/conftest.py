@@ -14,7 +14,8 @@ from stargen_database.sink import DatabaseSink
 
 from stargen import Candidate, Crystal
 from stargen.calculators.contract import Arrived, Dropped
-from stargen.crystal import Drop, Provenance, encode_entry
+from stargen.crystal import Drop, encode_entry
+from stargen.provenance import Provenance
 
 JOBS = {"make": [], "screen": ["make"], "relax": ["screen"]}
 
