@@ -40,6 +40,7 @@ class MemoryGroup:
         second = (folder / "memory.max").exists()
         self._limit = "memory.max" if second else "memory.limit_in_bytes"
         self._events = "memory.events" if second else "memory.oom_control"
+        self._held_to: str | None = None
 
     def add(self, pid: int) -> None:
         """Take a process in, and all that it will start."""
@@ -51,8 +52,11 @@ class MemoryGroup:
         limit = _UNLIMITED[self._limit]
         if memory_gib:
             limit = str(int(memory_gib * _GIB * _SLACK) + _SLACK_BYTES)
+        if limit == self._held_to:
+            return  # every grant says so, and a file costs more than the rest of a grant
         with suppress(OSError):  # it holds more already: the watching ends that
             (self.folder / self._limit).write_text(limit)
+            self._held_to = limit
 
     def kills(self) -> int:
         """How many of its processes the kernel has killed for want of memory."""

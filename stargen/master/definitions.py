@@ -37,6 +37,7 @@ class Definitions:
         self._pools = pools
         self._campaign_folder = str(campaign_folder.resolve())
         self._input_folder = str(input_folder.resolve())
+        self._chemistry = asdict(plan.campaign.chemistry)
 
     def define(self, job: int, pool: str) -> DefineJob:
         """What an agent of `pool` must know of the job with this number."""
@@ -48,7 +49,7 @@ class Definitions:
             shape=plan.shape.value,
             steps=[StepDef(step.use, dict(step.params)) for step in plan.spec.steps],
             seed=self._plan.campaign.seed,
-            chemistry=asdict(self._plan.campaign.chemistry),
+            chemistry=self._chemistry,
             program=any(info.program for info in plan.infos),
             affinity=plan.affinity,
             checkpoint=_checkpoint(plan),

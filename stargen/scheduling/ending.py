@@ -22,23 +22,27 @@ class Ending:
         self.state = desk.state
 
     def close_what_is_done(self) -> None:
+        """And what that completes downstream, which comes later in the order of jobs."""
         while self.desk.closable:
-            index = min(self.desk.closable)
-            self.desk.closable.discard(index)
-            job = self.state.jobs[index]
-            upstream = self.state.inputs_of(job)
-            if job.closed is not None or not aggregator.is_complete(job, upstream):
-                continue
-            before = job.out.length
-            if job.ranking is not None and len(job.ranking) and not self._rolls(job):
-                rows = [PassedRow(i, p) for i, p in job.ranking.winners()]
-                self.desk.commit(Selected(self.desk.at, index, rows))
-            self.desk.commit(JobClosed(self.desk.at, index, "done"))
-            for downstream in self.state.outputs_of(job):
-                self.desk.wake(downstream)
-                input_ = downstream.plan.inputs.index(index)
-                if downstream.routes and job.out.length > max(before, downstream.arrived[input_]):
-                    self.desk.unrouted.setdefault((downstream.index, input_), False)
+            indices = sorted(self.desk.closable)
+            self.desk.closable.clear()
+            for index in indices:
+                job = self.state.jobs[index]
+                upstream = self.state.inputs_of(job)
+                if job.closed is None and aggregator.is_complete(job, upstream):
+                    self._close(job)
+
+    def _close(self, job: JobState) -> None:
+        index, before = job.index, job.out.length
+        if job.ranking is not None and len(job.ranking) and not self._rolls(job):
+            rows = [PassedRow(i, p) for i, p in job.ranking.winners()]
+            self.desk.commit(Selected(self.desk.at, index, rows))
+        self.desk.commit(JobClosed(self.desk.at, index, "done"))
+        for downstream in self.state.outputs_of(job):
+            self.desk.wake(downstream)
+            input_ = downstream.plan.inputs.index(index)
+            if downstream.routes and job.out.length > max(before, downstream.arrived[input_]):
+                self.desk.unrouted.setdefault((downstream.index, input_), False)
 
     def _rolls(self, job: JobState) -> bool:
         select = job.plan.spec.select
@@ -71,14 +75,14 @@ class Ending:
     def end_if_over(self) -> None:
         if self.state.ended is not None:
             return
-        if all(job.closed is not None for job in self.state.jobs):
+        if all(job.closed is not None for job in reversed(self.state.jobs)):  # the last ends last
             self._end(*self._verdict())
             return
         if self.desk.stopping is not None:
             if not self._running():
                 self.desk.command(EndCampaign("stopped", self.desk.stopping))
             return
-        held = [job for job in self.state.jobs if job.held is not None]
+        held = [self.state.jobs[index] for index in sorted(self.state.held)]
         if not any(job.held_by == POLICY for job in held):
             return  # nothing is held, or by people only, who may release it any time
         if self._running() or self.desk.unrouted:

@@ -41,6 +41,7 @@ def _check_tasks(state: CampaignState) -> None:
                 assert task.state == "queued", where
                 assert ordinal in queued, f"{where} is queued nowhere"
     assert not on_nodes, f"nodes hold ended tasks {on_nodes}"
+    assert state.held == {job.index for job in state.jobs if job.held is not None}
 
 
 def _check_lanes(job: JobState) -> None:

@@ -61,6 +61,8 @@ class CampaignState:
         self.last_n = 0
         self.late = 0
         self.ended: CampaignEnded | None = None
+        self.held: set[int] = set()
+        """Jobs that are held."""
         self.gangs: dict[tuple[int, int], list[str]] = {}
         """{(job, ordinal): all nodes that this task has for itself, the leader first}."""
         self.freed: list[str] = []
@@ -342,13 +344,16 @@ class CampaignState:
     def _job_held(self, record: JobHeld) -> None:
         job = self.jobs[record.job]
         job.held, job.held_by = record.reason, record.by
+        self.held.add(record.job)
 
     def _job_released(self, record: JobReleased) -> None:
         self.jobs[record.job].held, self.ended = None, None
+        self.held.discard(record.job)
 
     def _job_closed(self, record: JobClosed) -> None:
         job = self.jobs[record.job]
         job.closed, job.held = record.how, None
+        self.held.discard(record.job)
         for task in job.tasks.values():
             self._release(job, task)
             follow(task.state, "cancelled")
@@ -421,6 +426,8 @@ class CampaignState:
             made.allocations = Allocations.from_form(allocations[0])
         for job, state in zip(made.jobs, jobs, strict=False):
             job.load(state)
+            if job.held is not None:
+                made.held.add(job.index)
         made.ended = CampaignEnded(*ended) if ended else None
         for job in made.jobs:
             for task in job.tasks.values():

@@ -54,6 +54,9 @@ def test_a_limit_leaves_watching_the_first_word(tmp_path):
     assert group.kills() == 2
     group.hold_to(0.0)
     assert (folder / "memory.max").read_text() == "max"
+    (folder / "memory.max").unlink()
+    group.hold_to(0.0)
+    assert not (folder / "memory.max").exists(), "what holds already is not written again"
 
 
 @pytest.mark.parametrize("controllers", ["cpu io", "hugetlb", ""])
