@@ -6,13 +6,14 @@ knows of the terminal. It sends those lines again that differ from what is on th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -22,24 +23,37 @@ Piece = tuple[str, str]
 
 Line = list[Piece]
 
-STYLES = {
-    "dim": "color: $ink-dim;",
-    "bold": "text-style: bold;",
-    "title": "color: $ink-title; text-style: bold;",
-    "rule": "color: $ink-rule;",
-    "good": "color: $ink-good;",
-    "warn": "color: $ink-warn;",
-    "bad": "color: $ink-bad; text-style: bold;",
-    "accent": "color: $ink-accent;",
-    "key": "color: $ink-accent; text-style: bold;",
-    "cursor": "background: $ink-cursor; text-style: bold;",
-    "tab": "background: $ink-accent; color: $ink-on-accent; text-style: bold;",
-    "past": "background: $ink-warn; color: $ink-on-accent; text-style: bold;",
-    "heat0": "color: $ink-heat0;",
-    "heat1": "color: $ink-heat1;",
-    "heat2": "color: $ink-heat2;",
-    "heat3": "color: $ink-heat3;",
-    "heat4": "color: $ink-heat4;",
+
+class Ink(NamedTuple):
+    """What a style adds: variables of the theme, and whether it is bold."""
+
+    color: str = ""
+    background: str = ""
+    bold: bool = False
+
+    def made(self, colours: Mapping[str, str]) -> Style:
+        """As Rich has it."""
+        return Style(
+            color=Color.parse(colours[self.color]).rich_color if self.color else None,
+            bgcolor=Color.parse(colours[self.background]).rich_color if self.background else None,
+            bold=self.bold or None,
+        )
+
+
+INKS = {
+    "dim": Ink("ink-dim"),
+    "bold": Ink(bold=True),
+    "title": Ink("ink-title", bold=True),
+    "rule": Ink("ink-rule"),
+    "good": Ink("ink-good"),
+    "warn": Ink("ink-warn"),
+    "bad": Ink("ink-bad", bold=True),
+    "accent": Ink("ink-accent"),
+    "key": Ink("ink-accent", bold=True),
+    "cursor": Ink(background="ink-cursor", bold=True),
+    "tab": Ink("ink-on-accent", "ink-accent", bold=True),
+    "past": Ink("ink-on-accent", "ink-warn", bold=True),
+    **{f"heat{level}": Ink(f"ink-heat{level}") for level in range(5)},
 }
 
 
@@ -95,12 +109,10 @@ def text_of(lines: Sequence[Line]) -> str:
 class Drawn(Widget):
     """A widget that is drawn line by line; `draw` says what it looks like at present."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{name}" for name in STYLES}
-    DEFAULT_CSS = "\n".join(f"Drawn .ink--{name} {{ {css} }}" for name, css in STYLES.items())
-
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
         self._lines: list[Line] = []
+        self._made: dict[str, Style] = {}
 
     def draw(self, width: int, height: int) -> list[Line]:
         """All lines for this size; missing ones are empty."""
@@ -132,15 +144,21 @@ class Drawn(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         if y >= len(self._lines):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._inked(""))
         line = fitted(self._lines[y], width)
         return Strip([Segment(text, self._inked(styles)) for text, styles in line], width)
 
-    def _inked(self, styles: str) -> Style:
-        made = self.rich_style
-        for name in styles.split():
-            made += self.get_component_rich_style(f"ink--{name}", partial=True)
-        return made
+    def _inked(self, names: str) -> Style:
+        """Made once: what Textual has to find out for it costs more than all the drawing."""
+        found = self._made.get(names)
+        if found is None:
+            inks = (INKS[name].made(self.app.theme_variables) for name in names.split())
+            found = self._made[names] = Style.combine((self.rich_style, *inks))
+        return found
+
+    def notify_style_update(self) -> None:
+        self._made.clear()
+        super().notify_style_update()
 
 
 def _at(lines: list[Line], y: int) -> Line | None:

@@ -12,12 +12,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from stargen.errors import StargenError
 from stargen.tui.desk import Desk
 from stargen.tui.dialogs import Confirm, Words
 from stargen.tui.ink import Drawn, Line, spread, width_of
+from stargen.tui.keys import Keys
 from stargen.tui.link import Interest
 from stargen.tui.pulse import moment, pulse
 from stargen.tui.words import Filter
@@ -138,7 +139,7 @@ class Page(Screen[None]):
             yield from self.body()
         if self.filtered:
             yield Input(placeholder=f"filter: {self.filtered}", id="filter", compact=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield Keys()
 
     def refresh_all(self) -> None:
         """The pulse, the tabs and the page."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -31,9 +32,9 @@ from stargen.tui.ink import Line, heading
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
 from stargen.tui.screens.nodes import span
-from stargen.tui.screens.task import Sheet
 from stargen.tui.series import corrections_of, drawn, series_of, told
 from stargen.tui.spacegroups import space_group
+from stargen.tui.widgets.sheet import Sheet
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
 from stargen.tui.widgets.unitcell import UnitCell, inks
 from stargen.tui.words import short
@@ -60,14 +61,13 @@ class Candidates(Page):
         self._first = 0
         self._rows: list[Exhibit] = []
         self._seen: str | None = None
-        self._beside: Candidate | None = None
 
     def body(self) -> Iterator[Widget]:
         with Horizontal():
             yield Table(_FIXED, id="candidates", title="candidates", empty="none yet")
             with VerticalScroll(id="beside", can_focus=False):
                 yield UnitCell(id="cell")
-                yield Sheet(id="sheet")
+                yield Sheet()
 
     def show(self) -> None:
         wanted = self._showcase.wanted(self.desk.view.trail)
@@ -121,9 +121,7 @@ class Candidates(Page):
     def _show_beside(self, key: str | None) -> None:
         if not self.has_class("-wide"):
             return
-        if key == self._seen:
-            self._draw_beside()
-        else:
+        if key != self._seen:
             self._seen = key
             exhibit = next((e for e in self._rows if _key(e) == key), None)
             if exhibit is None:
@@ -136,14 +134,8 @@ class Candidates(Page):
         self.app.call_from_thread(self._got_candidate, whole(self.desk, location))
 
     def _got_candidate(self, candidate: Candidate | None) -> None:
-        self._beside = candidate
         self.query_one(UnitCell).give(candidate.crystal if candidate else None)
-        self._draw_beside()
-
-    def _draw_beside(self) -> None:
-        width = self.query_one("#beside").scrollable_content_region.width
-        lines = details(self._beside, width) if self._beside is not None and width else []
-        self.query_one(Sheet).give(lines)
+        self.query_one(Sheet).give(partial(details, candidate) if candidate else lambda width: [])
 
     # --- keys -------------------------------------------------------------------------------------
 
@@ -207,32 +199,28 @@ class CandidatePage(Page):
     def __init__(self, desk: Desk, exhibit: Exhibit) -> None:
         super().__init__(desk)
         self._exhibit = exhibit
-        self._candidate: Candidate | None = None
         self._asked = False
         self.trail = [exhibit.envelope.formula]
 
     def body(self) -> Iterator[Widget]:
         with Horizontal():
             with VerticalScroll(id="scroll"):
-                yield Sheet(id="sheet")
+                yield Sheet()
             yield UnitCell(id="cell")
 
     def show(self) -> None:
         if not self._asked:
             self._asked = True
             self._read()
-        if self._candidate is not None:
-            width = max(20, self.query_one("#scroll").size.width)
-            self.query_one(Sheet).give(details(self._candidate, width))
 
     @work(thread=True)
     def _read(self) -> None:
         self.app.call_from_thread(self._got, whole(self.desk, self._exhibit.location))
 
     def _got(self, candidate: Candidate | None) -> None:
-        self._candidate = candidate
-        self.query_one(UnitCell).give(candidate.crystal if candidate else None)
-        self.show()
+        if candidate is not None:
+            self.query_one(UnitCell).give(candidate.crystal)
+            self.query_one(Sheet).give(partial(details, candidate))
 
 
 def details(candidate: Candidate, width: int) -> list[Line]:

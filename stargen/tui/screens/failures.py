@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -16,7 +17,8 @@ from stargen.tui.ink import Line, heading
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
 from stargen.tui.screens.nodes import span, undrain
-from stargen.tui.screens.task import Sheet, TaskPage, hold, release, retry
+from stargen.tui.screens.task import TaskPage, hold, release, retry
+from stargen.tui.widgets.sheet import Sheet
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
 from stargen.tui.words import short
 
@@ -216,20 +218,14 @@ class FailurePage(Page):
 
     def body(self) -> Iterator[Widget]:
         with VerticalScroll(id="scroll"):
-            yield Sheet(id="sheet")
+            yield Sheet()
 
     @property
     def group(self) -> FailureGroup | None:
         return self.desk.status.failures.get(self._key)
 
     def show(self) -> None:
-        width = max(20, self.query_one("#scroll").size.width)
-        group = self.group
-        if group is None:
-            lines: list[Line] = [[(" nothing of this kind had failed at this moment", "dim")]]
-        else:
-            lines = _group_lines(group, self.desk.status, width)
-        self.query_one(Sheet).give(lines)
+        self.query_one(Sheet).give(partial(_group_lines, self.group, self.desk.status))
 
     def _job(self) -> str:
         return self.desk.status.jobs[self._key[0]].name
@@ -248,7 +244,9 @@ class FailurePage(Page):
             self.dashboard.open(TaskPage(self.desk, f"{self._job()}/{self.group.ordinal}"))
 
 
-def _group_lines(group: FailureGroup, status: Status, width: int) -> list[Line]:
+def _group_lines(group: FailureGroup | None, status: Status, width: int) -> list[Line]:
+    if group is None:
+        return [[(" nothing of this kind had failed at this moment", "dim")]]
     job = status.jobs[group.job].name
     verdicts = ", ".join(f"{verdict} {count(n)}" for verdict, n in group.verdicts.items())
     lines: list[Line] = [

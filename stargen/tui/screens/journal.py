@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 from textual import work
@@ -18,7 +19,7 @@ from stargen.tui.ink import Line, heading
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW, window
 from stargen.tui.pages import Row as Entry
-from stargen.tui.screens.task import Sheet
+from stargen.tui.widgets.sheet import Sheet
 from stargen.tui.widgets.table import Column, Row, Table
 from stargen.tui.words import Filter, fields_of, in_words
 
@@ -130,16 +131,18 @@ class RecordPage(Page):
 
     def body(self) -> Iterator[Widget]:
         with VerticalScroll(id="scroll"):
-            yield Sheet(id="sheet")
+            yield Sheet()
 
     def show(self) -> None:
-        entry = self._entry
-        width = max(20, self.query_one("#scroll").size.width)
-        title = f"{type(entry.record).__name__} at {clock(entry.record.at)}"
-        lines: list[Line] = [heading(title, width, f"position {count(entry.position)}")]
-        for name, value in fields_of(entry.record).items():
-            lines += _field(name, value)
-        self.query_one(Sheet).give(lines)
+        self.query_one(Sheet).give(partial(_record_lines, self._entry))
+
+
+def _record_lines(entry: Entry, width: int) -> list[Line]:
+    title = f"{type(entry.record).__name__} at {clock(entry.record.at)}"
+    lines: list[Line] = [heading(title, width, f"position {count(entry.position)}")]
+    for name, value in fields_of(entry.record).items():
+        lines += _field(name, value)
+    return lines
 
 
 def _field(name: str, value: Any) -> list[Line]:

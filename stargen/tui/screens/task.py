@@ -14,33 +14,17 @@ from stargen.errors import BadResult, JournalError
 from stargen.quantities import clock, count, duration
 from stargen.tui.desk import Desk
 from stargen.tui.gallery import read_candidate
-from stargen.tui.ink import Drawn, Line, heading
+from stargen.tui.ink import Line, heading
 from stargen.tui.link import Interest
 from stargen.tui.page import Page
 from stargen.tui.pages import Chapter, story
 from stargen.tui.requests import Requests
 from stargen.tui.series import Series, corrections_of, drawn, series_of, told
 from stargen.tui.widgets.marks import bar
+from stargen.tui.widgets.sheet import Sheet
 
 _CHAPTERS = 100
 _SAID_LINES = 12
-
-
-class Sheet(Drawn):
-    """As many lines as it takes; its container scrolls."""
-
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.content: list[Line] = []
-
-    def give(self, lines: list[Line]) -> None:
-        self.content = lines
-        if self.styles.height is None or self.styles.height.value != len(lines):
-            self.styles.height = len(lines)
-        self.redraw()
-
-    def draw(self, width: int, height: int) -> list[Line]:
-        return self.content
 
 
 class TaskPage(Page):
@@ -70,7 +54,7 @@ class TaskPage(Page):
 
     def body(self) -> Iterator[Widget]:
         with VerticalScroll(id="scroll"):
-            yield Sheet(id="sheet")
+            yield Sheet()
 
     @property
     def interest(self) -> Interest:
@@ -86,8 +70,7 @@ class TaskPage(Page):
             began = self._read_until if position > self._read_until >= 0 else 0
             self._reading, self._read_until = True, position
             self._read(began, position)
-        width = max(20, self.query_one("#scroll").size.width)
-        self.query_one(Sheet).give([*self._standing(width), *self._story(width)])
+        self.query_one(Sheet).give(lambda width: [*self._standing(width), *self._story(width)])
 
     @work(thread=True)
     def _read(self, after: int, until: int) -> None:
