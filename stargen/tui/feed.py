@@ -121,7 +121,8 @@ class Feed:
                 self.live.take(position, record)
             if rows:
                 self._grew_at = self._wall()
-                self._frames.offer(self.live)
+                if self._frames.wants(self.live):  # nothing is folded until it is taken
+                    await asyncio.to_thread(self._frames.offer, self.live)
             if len(rows) < _AT_ONCE:
                 await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -5,6 +5,7 @@ Only envelopes are read, only of candidates that are shown or compared, each of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,9 @@ NEWEST = 2_000
 
 _FIRST_CHOICE = ("e_above_hull", "formation_energy", "energy")
 """Parts of the names of properties by which candidates are ranked unless told otherwise."""
+
+_REST = 60.0
+"""Parts of rest for one of reading, where candidates come faster than anybody can read."""
 
 
 class Exhibit(NamedTuple):
@@ -132,11 +136,14 @@ class Showcase:
         self.exhibits: list[Exhibit] = []
         self._gallery = Gallery(journal)
         self._read: tuple[int | None, Sequence[Location]] = (None, ())
+        self._rests_until = 0.0
 
     def wanted(self, trail: Trail) -> list[Location] | None:
-        """What is to be read; None if that has been read."""
+        """What is to be read; None if that has been read, or just now."""
         jobs = [job for job, rows in trail.outputs.items() if rows]
         job = self.job if self.job is not None else max(jobs, default=None)
+        if job == self._read[0] and time.monotonic() < self._rests_until:
+            return None
         locations = [] if job is None else trail.newest_outputs(job, NEWEST)
         if (job, locations) == self._read:
             return None
@@ -146,4 +153,8 @@ class Showcase:
 
     def read(self, locations: Sequence[Location]) -> list[Exhibit]:
         """In a thread, one at a time."""
-        return self._gallery.read(locations)
+        began = time.monotonic()
+        exhibits = self._gallery.read(locations)
+        ended = time.monotonic()
+        self._rests_until = ended + _REST * (ended - began)
+        return exhibits

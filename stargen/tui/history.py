@@ -1,8 +1,9 @@
 """Any moment of a campaign again: key frames of its status, and the records between them.
 
 Key frames are taken while records are read for other reasons, so that the first look into the past
-reads the journal up to there and later ones do not. When there are too many, every other one goes
-and the distance doubles: their number, not their distance, is what stays bounded.
+reads the journal up to there and later ones do not. They are as many records apart as they have
+rows, so that taking them costs a fraction of the reading. When there are too many, or they are too
+large together, every other one goes and the distance doubles.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stargen.tui.trail import View
 
 _FIRST_DISTANCE = 1_000
 _MOST = 64
+_MOST_BYTES = 64 * 2**20
 
 
 class KeyFrame(NamedTuple):
@@ -49,22 +51,36 @@ class KeyFrames:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def offer(self, view: View) -> None:
-        """Keep a frame of this view if none is near."""
-        position = view.position
+    def wants(self, view: View) -> bool:
+        """Whether none is near."""
+        position, status = view.position, view.status
+        rows = len(status.nodes) + sum(len(job.open) for job in status.jobs)
+        distance = max(self.distance, rows)
         with self._lock:
-            place = bisect_right(self._frames, position, key=lambda frame: frame.position)
-            near = self._frames[place - 1].position + self.distance > position
-            if near or (
-                place < len(self._frames)
-                and self._frames[place].position - self.distance < position
-            ):
-                return
-            frame = KeyFrame(position, view.status.at, pack(freeze(view.status)))
-            self._frames.insert(place, frame)
-            if len(self._frames) > _MOST:
+            place = self._place(position)
+            far = self._frames[place - 1].position + distance <= position
+            return far and (
+                place == len(self._frames) or position + distance <= self._frames[place].position
+            )
+
+    def offer(self, view: View) -> None:
+        """Keep a frame of this view if none is near; call it in a thread: many rows take a while,
+        in which the view must not change.
+        """
+        if not self.wants(view):
+            return
+        frame = KeyFrame(view.position, view.status.at, pack(freeze(view.status)))
+        with self._lock:
+            self._frames.insert(self._place(view.position), frame)
+            while len(self._frames) > _MOST or self._bytes() > _MOST_BYTES:
                 self._frames = self._frames[::2]
                 self.distance *= 2
+
+    def _place(self, position: int) -> int:
+        return bisect_right(self._frames, position, key=lambda frame: frame.position)
+
+    def _bytes(self) -> int:
+        return sum(len(frame.form) for frame in self._frames)
 
     def before(self, at: float) -> KeyFrame:
         """The last but one before a moment: the way from there fills the trail as well."""

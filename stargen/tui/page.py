@@ -151,7 +151,11 @@ class Page(Screen[None]):
         self.desk.interest = self.interest
 
     def on_screen_resume(self) -> None:
-        self.call_after_refresh(self.refresh_all)
+        """Up to date before it is painted; a page that has no size yet, once it has one."""
+        if self.query_one(Pulse).size:
+            self.refresh_all()
+        else:
+            self.call_after_refresh(self.refresh_all)
 
     # --- the filter -------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ _JOBS = (
     Column("what became of the rest", 0),
 )
 _BUCKET_S = 2
+_BEST = 100
 
 
 def job_row(stage: Stage, running: bool) -> Row:
@@ -166,24 +167,23 @@ class Events(Drawn):
 class Best(Drawn):
     """The best of the newest candidates."""
 
-    def __init__(self, desk: Desk, showcase: Showcase) -> None:
+    def __init__(self) -> None:
         super().__init__(id="best")
-        self._desk = desk
-        self._showcase = showcase
+        self._note = ""
+        self._name: str | None = None
+        self._best: list[Exhibit] = []
+
+    def give(self, job: str, name: str | None, best: list[Exhibit]) -> None:
+        """Candidates of a job, ranked by a property."""
+        self._note = f"{job} by {name}" if name else job
+        self._name, self._best = name, best
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
-        exhibits = self._showcase.exhibits
-        name = first_choice(properties(exhibits))
-        shown_job = self._showcase.shown
-        job = "" if shown_job is None else self._desk.status.jobs[shown_job].name
-        note = f"{job} by {name}" if name else job
-        lines = [heading("best candidates", width, note)]
-        if not exhibits:
+        lines = [heading("best candidates", width, self._note)]
+        if not self._best:
             lines.append([("  none yet", "dim")])
-            return lines
-        best = ranked(exhibits, name, reverse=False) if name else exhibits
-        lines += [_exhibit(exhibit, name) for exhibit in best[:height]]
-        return lines
+        return lines + [_exhibit(exhibit, self._name) for exhibit in self._best[:height]]
 
 
 def _exhibit(exhibit: Exhibit, name: str | None) -> Line:
@@ -214,7 +214,7 @@ class Overview(Page):
                 yield Causes(self.desk)
             with Horizontal():
                 yield Events(self.desk)
-                yield Best(self.desk, self._showcase)
+                yield Best()
 
     def show(self) -> None:
         status = self.desk.status
@@ -224,20 +224,19 @@ class Overview(Page):
             table.styles.height = height
         running = self.desk.feed.state == "running"
         table.give([job_row(stage, running) for stage in stages(status, self.desk.now)])
-        for panel in self.query("Devices, Causes, Events, Best").results(Drawn):
+        for panel in self.query("Devices, Causes, Events").results(Drawn):
             panel.redraw()
         wanted = self._showcase.wanted(self.desk.view.trail)
         if wanted is not None:
-            self._read(wanted)
+            shown_job = self._showcase.shown
+            self._read(wanted, "" if shown_job is None else status.jobs[shown_job].name)
 
     @work(thread=True, exclusive=True)
-    def _read(self, wanted: list[Location]) -> None:
+    def _read(self, wanted: list[Location], job: str) -> None:
         exhibits = self._showcase.read(wanted)
-        self.app.call_from_thread(self._got, exhibits)
-
-    def _got(self, exhibits: list[Exhibit]) -> None:
-        self._showcase.exhibits = exhibits
-        self.query_one(Best).redraw()
+        name = first_choice(properties(exhibits))
+        best = ranked(exhibits, name, reverse=False) if name else exhibits
+        self.app.call_from_thread(lambda: self.query_one(Best).give(job, name, best[:_BEST]))
 
     def on_table_opened(self, event: Table.Opened) -> None:
         self.dashboard.show_filtered("tasks", f"job:{event.key}")
