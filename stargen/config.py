@@ -156,6 +156,8 @@ class Pool:
     setup : shell lines before the agent starts, such as "module load vasp"
     commands : what programs are called here, such as vasp = "srun vasp_std"
     interpreter : absolute path of the Python that has Star-gen; the master's own by default
+    bootstrap : distributions that are copied to the nodes with all that they require, where nobody
+        has installed them; `interpreter` is then the Python that they are put around
     scratch : folder on the node for the folders of tasks; the node's own by default
     limits : what one node may give
     """
@@ -168,6 +170,7 @@ class Pool:
     setup: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict[str, str])
     interpreter: str | None = None
+    bootstrap: tuple[str, ...] = ()
     scratch: str | None = None
     limits: Limits = field(default_factory=Limits)
 
@@ -288,6 +291,12 @@ def settings_from(documents: Iterable[Document]) -> Settings:
             said = "its limits do not say what one of its nodes has"
             hint = "write cores and memory_gib: so much is asked of the batch system for each node"
             together.note(("pool", name), said, hint)
+        if pool.bootstrap and (pool.launcher == "local" or (pool.is_batch and not pool.folder)):
+            said = "there is nowhere to put what its bootstrap names"
+            hint = (
+                "write a folder that login and compute nodes see; this machine needs no bootstrap"
+            )
+            together.note(("pool", name, "bootstrap"), said, hint)
     together.finish()
     assert settings is not None
     return settings

@@ -215,6 +215,20 @@ class Reader:
         self.note(path, f"found {_found(value)}, expected {wanted}", _rewrite(key, hints, value))
 
 
+def read_plain(cls: type[T], table: Mapping[str, Any]) -> T:
+    """The dataclass from plain values that stand in no file.
+
+    Raises
+    ------
+    UserError, Problems : they do not fit
+    """
+    reader = Reader(Document(""))
+    value = reader.table(cls, table)
+    reader.finish()
+    assert value is not None
+    return value
+
+
 def raise_problems(problems: Sequence[UserError]) -> None:
     """Raise one problem as itself, several as `Problems` in order of lines, none not at all."""
     if len(problems) == 1:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from stargen.config import Pool, Settings
     from stargen.launchers.base import Launcher
     from stargen.launchers.report import NodeReport
+    from stargen.launchers.trying import Trial
+    from stargen.scheduling.plan import Plan
 
 app = typer.Typer(help="Check, trust, list, drain, add and remove nodes.", no_args_is_help=True)
 
@@ -45,17 +47,30 @@ class Checked(NamedTuple):
 
 
 @app.command()
-def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A campaign file, whose calculators are tried."),
+    ] = None,
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
     """Ask every node of the site file what it is like, before a campaign finds out.
 
     Each is reached as a campaign would reach it: login, interpreter, versions, clock, cores,
-    memory, GPUs, scratch, and whether it sees this working directory.
+    memory, GPUs, scratch, and whether it sees this working directory. With a campaign FILE each
+    node also loads the calculators of the jobs that may run there, with their weights and tables.
     """
     import asyncio
 
+    from stargen.cli.loading import load
     from stargen.config import load_settings
 
-    found = asyncio.run(_check_all(load_settings(config)))
+    if file is None:
+        plan, settings = None, load_settings(config)
+    else:
+        plan, settings = load(file, config)
+    found = asyncio.run(_check_all(settings, plan, file))
     if as_json:
         show_json([_as_json(each) for each in found])
     else:
@@ -154,6 +169,42 @@ def trust(
             typer.echo(f"  stored in {key.file}")
 
 
+@app.command()
+def clean(config: ConfigFile = None) -> None:
+    """Remove what `bootstrap` has put on hosts of the site file, but for what is in use there."""
+    import asyncio
+
+    from stargen.config import load_settings
+
+    if not asyncio.run(_clean_all(load_settings(config))):
+        raise typer.Exit(1)
+
+
+async def _clean_all(settings: Settings) -> bool:
+    from stargen.launchers.bootstrap import clean as clean_host
+    from stargen.launchers.bootstrap import packages_of
+    from stargen.launchers.commands import LocalShell
+    from stargen.launchers.ssh import host_of
+
+    good = True
+    for pool in settings.pool.values():
+        places = pool.names or [pool.batch.login]
+        for host in places if pool.bootstrap else ():
+            shell = LocalShell() if host is None else host_of(host, pool.ssh)
+            name = host or "this machine"
+            try:
+                freed, used = await clean_host(name, shell, pool, packages_of(pool))
+            except NodeError as error:
+                good = False
+                typer.secho(f"{name}: {error.problem}", fg="red")
+            else:
+                kept = f", {used} kept that agents use" if used else ""
+                typer.echo(f"{name}: {freed / 1e6:.0f} MB are free again{kept}")
+            finally:
+                await shell.close()
+    return good
+
+
 def _pool_of(host: str, settings: Settings) -> Pool:
     from stargen.config import Pool
 
@@ -161,10 +212,11 @@ def _pool_of(host: str, settings: Settings) -> Pool:
     return pools[0] if pools else Pool()
 
 
-async def _check_all(settings: Settings) -> list[Checked]:
+async def _check_all(settings: Settings, plan: Plan | None, file: Path | None) -> list[Checked]:
     import asyncio
 
     from stargen.calculators.registry import Registry
+    from stargen.launchers.trying import trials_of
 
     registry = Registry.installed()
     gate = asyncio.Semaphore(_AT_ONCE)
@@ -175,8 +227,13 @@ async def _check_all(settings: Settings) -> list[Checked]:
             name: registry.load("launchers", pool.launcher)()
             for name, pool in settings.pool.items()
         }
+        science = file.resolve().parent if file is not None else None  # noqa: ASYNC240 - once
+        trials = {
+            name: trials_of(plan, name, science if pool.folder is None else None) if plan else []
+            for name, pool in settings.pool.items()
+        }
         asked = [
-            _check(host, name, pool, launchers[name], token, gate)
+            _check(host, name, pool, launchers[name], token, gate, trials[name])
             for name, pool in settings.pool.items()
             for host in pool.names or [""]
         ]
@@ -187,21 +244,29 @@ async def _check_all(settings: Settings) -> list[Checked]:
 
 
 async def _check(
-    host: str, pool: str, settings: Pool, launcher: Launcher, token: Path, gate: asyncio.Semaphore
+    host: str,
+    pool: str,
+    settings: Pool,
+    launcher: Launcher,
+    token: Path,
+    gate: asyncio.Semaphore,
+    trials: Sequence[Trial],
 ) -> Checked:
     import asyncio
     import time
 
     from stargen.launchers.report import hindrances, report_here
+    from stargen.launchers.trying import LONGEST_S
 
     name = host or pool
+    patience_s = _PATIENCE_S + LONGEST_S * len(trials)
     async with gate:
         asked_s = time.time()
         try:
-            async with asyncio.timeout(_PATIENCE_S):
-                there = await launcher.report(host, settings, token)
+            async with asyncio.timeout(patience_s):
+                there = await launcher.report(host, settings, token, trials)
         except TimeoutError:
-            return Checked(name, pool, None, [f"no answer in {_PATIENCE_S:g} s"])
+            return Checked(name, pool, None, [f"no answer in {patience_s:g} s"])
         except NodeError as error:
             return Checked(name, pool, None, [error.problem])
     here = report_here(settings, token)

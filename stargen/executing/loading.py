@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import cast
 
 from stargen.calculators.contract import CalculatorInfo, Program
 from stargen.calculators.registry import Registry, make
@@ -19,10 +18,7 @@ from stargen.executing.inputs import stamp_of
 from stargen.executing.sharing import SharedStore
 from stargen.messages import DefineJob, StepDef
 from stargen.model import Chemistry, Resources, Shape
-from stargen.toml import Document
-from stargen.typed import Reader
-
-T = TypeVar("T")
+from stargen.typed import read_plain
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +84,7 @@ class LoadedJob:
             source, *others = steps
             params = {**self.job.steps[0].params, **unpack(table)}
             context = copy(source.context)
-            context.params = _read(source.info.params, params)
+            context.params = read_plain(source.info.params, params)
             self._steered = (table, [replace(source, context=context), *others])
             self._contexts[len(self.job.steps) :] = [cast("TaskContext", context)]
         return self._steered[1]
@@ -110,9 +106,9 @@ class LoadedJob:
         context = TaskContext(
             job=job.name,
             use=step.use,
-            params=_read(_find(step.use)[0].params, step.params),
+            params=read_plain(_find(step.use)[0].params, step.params),
             seed=job.seed,
-            chemistry=_read(Chemistry, job.chemistry),
+            chemistry=read_plain(Chemistry, job.chemistry),
             input_folder=Path(job.input_folder),
         )
         context.store = self._store
@@ -126,15 +122,6 @@ def _load(step: StepDef, context: TaskContext) -> LoadedStep:
     if not isinstance(calculator, Program):
         calculator.open(context)
     return LoadedStep(info, version, calculator, context)
-
-
-def _read(cls: type[T], table: Mapping[str, Any]) -> T:
-    """The dataclass from plain values; UserError if they do not fit."""
-    reader = Reader(Document(""))
-    value = reader.table(cls, table)
-    reader.finish()
-    assert value is not None
-    return value
 
 
 @cache

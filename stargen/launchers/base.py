@@ -8,7 +8,7 @@ master tries again with growing pauses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Protocol
 
 from stargen.config import Pool
 from stargen.launchers.report import NodeReport
+from stargen.launchers.trying import Trial
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.session import Limits
@@ -87,8 +88,12 @@ class Launcher(Protocol):
         """
         ...
 
-    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+    async def report(
+        self, host: str, settings: Pool, token: Path, trials: Sequence[Trial] = ()
+    ) -> NodeReport:
         """What a host of the pool is like; `token` is a file that it sees if it shares our disk.
+
+        What `trials` say is tried there.
 
         Raises
         ------

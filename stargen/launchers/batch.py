@@ -24,10 +24,12 @@ from qtoolkit.core.exceptions import QTKError
 
 from stargen.config import Pool
 from stargen.errors import NodeError
+from stargen.launchers.bootstrap import Bootstrap, packages_of
 from stargen.launchers.commands import LocalShell, Shell, put_file
-from stargen.launchers.onnode import answer_in, settings_to_json
+from stargen.launchers.onnode import answer_in, settings_to_json, trials_to_json
 from stargen.launchers.report import NodeReport, interpreter
 from stargen.launchers.ssh import host_of
+from stargen.launchers.trying import LONGEST_S, Trial
 from stargen.machine import ENDS_AT
 from stargen.transport.meeting import MeetingPlace
 from stargen.transport.ssh import Finished
@@ -143,6 +145,7 @@ class BatchLauncher:
         self._system = system
         self._shell: Shell | None = None
         self._user = ""
+        self._bootstrap = Bootstrap()
 
     # --- allocations ------------------------------------------------------------------------------
 
@@ -166,7 +169,7 @@ class BatchLauncher:
             "limits": asdict(spec.settings.limits),
         }
         await put_file(shell, spec.file("json"), json.dumps(told).encode(), 0o600, _PATIENCE_S)
-        python = interpreter(spec.settings)
+        python = interpreter(await self._ready(spec.settings))
         pilot = [python, "-m", "stargen.launchers.pilot", str(spec.file("json"))]
         if spec.nodes > 1:
             pilot = [*self._system.spread(spec.nodes, spec.settings.limits.cores or 1), *pilot]
@@ -302,7 +305,9 @@ class BatchLauncher:
 
     # --- before a campaign ------------------------------------------------------------------------
 
-    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+    async def report(
+        self, host: str, settings: Pool, token: Path, trials: Sequence[Trial] = ()
+    ) -> NodeReport:
         """What a node of the pool says of itself, by a short job that is queued as any other.
 
         Raises
@@ -313,13 +318,14 @@ class BatchLauncher:
         folder = Path(settings.folder) if settings.folder else token.parent
         script = folder / f".{name}.sh"
         output = script.with_suffix(".out")
-        words = ("report", settings_to_json(settings), str(token))
-        command = [interpreter(settings), "-m", "stargen.launchers.onnode", *words]
+        words = ("report", settings_to_json(settings), str(token), trials_to_json(trials))
         shell = self._at(settings)
         job = ""
         try:
+            python = interpreter(await self._ready(settings))
+            command = [python, "-m", "stargen.launchers.onnode", *words]
             job = await self._send(settings, name, script, settings.batch.ladder_s[0], command)
-            return NodeReport(**await self._answer(shell, output, job, settings))
+            return NodeReport(**await self._answer(shell, output, job, settings, trials))
         finally:
             if job:
                 await self.cancel(settings, [job])
@@ -328,8 +334,11 @@ class BatchLauncher:
             )
             await shell.close()
 
-    async def _answer(self, shell: Shell, output: Path, job: str, settings: Pool) -> dict[str, Any]:
-        deadline = time.monotonic() + _CHECK_S
+    async def _answer(
+        self, shell: Shell, output: Path, job: str, settings: Pool, trials: Sequence[Trial]
+    ) -> dict[str, Any]:
+        patience_s = _CHECK_S + LONGEST_S * len(trials)
+        deadline = time.monotonic() + patience_s
         seen, waits = "", ""
         while time.monotonic() < deadline:
             done = await shell.run(f"cat {shlex.quote(str(output))} 2>/dev/null", _PATIENCE_S)
@@ -346,7 +355,7 @@ class BatchLauncher:
             elif row.reason:
                 waits = f", it waits ({row.reason})"
             await asyncio.sleep(_CHECK_EVERY_S)
-        said = f"job {job} did not answer in {_CHECK_S:g} s{waits}; it was cancelled"
+        said = f"job {job} did not answer in {patience_s:g} s{waits}; it was cancelled"
         raise NodeError(said, node=QUEUE)
 
     # --- the machine that the commands run on -----------------------------------------------------
@@ -356,6 +365,11 @@ class BatchLauncher:
             login = settings.batch.login
             self._shell = LocalShell() if login is None else host_of(login, settings.ssh)
         return self._shell
+
+    async def _ready(self, settings: Pool) -> Pool:
+        """The settings, with an interpreter that has Star-gen where login and nodes see it."""
+        login, place = settings.batch.login or "this machine", packages_of(settings)
+        return await self._bootstrap.ready(login, self._at(settings), settings, place)
 
     async def _who(self, settings: Pool) -> str:
         if not self._user:

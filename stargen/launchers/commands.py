@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Protocol
 
 from stargen.errors import NodeError
+from stargen.transport.children import run_child
 from stargen.transport.ssh import Finished, no_answer
 
 
@@ -29,25 +29,11 @@ class LocalShell:
     """The machine that we are on."""
 
     async def run(self, command: str, timeout_s: float, told: bytes = b"") -> Finished:
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
         try:
-            async with asyncio.timeout(timeout_s):
-                out, said = await process.communicate(told)
+            done = await run_child(["/bin/sh", "-c", command], timeout_s, told)
         except TimeoutError as error:
             raise NodeError(no_answer(timeout_s, command), node="this machine") from error
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return Finished(process.returncode or 0, out.decode(errors="replace"), _text(said))
+        return Finished(done.status, _text(done.stdout), _text(done.stderr))
 
     async def close(self) -> None:
         """Nothing is held."""

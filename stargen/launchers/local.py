@@ -8,7 +8,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.files import write_atomically
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.report import NodeReport, interpreter, report_here
+from stargen.launchers.trying import Trial
 from stargen.processes import boot_id, end_marked, end_session, process_of
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
@@ -130,8 +131,10 @@ class LocalLauncher:
             _note_file(node).unlink(missing_ok=True)
         return left
 
-    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
-        return report_here(settings, token)
+    async def report(
+        self, host: str, settings: Pool, token: Path, trials: Sequence[Trial] = ()
+    ) -> NodeReport:
+        return await asyncio.to_thread(report_here, settings, token, trials)
 
     def describe(self, node: NodeSpec) -> str:
         note = self._living(node)

@@ -2,7 +2,7 @@
 
     python -m stargen.launchers.onnode start SPEC     find the node's agent, or start one
     python -m stargen.launchers.onnode stop SPEC      end it, with proof
-    python -m stargen.launchers.onnode report SPEC    say what the node is like
+    python -m stargen.launchers.onnode report SPEC TOKEN TRIALS    say what the node is like
     python -m stargen.launchers.onnode bridge SOCKET  join standard input and output to its socket
 
 SPEC is a `NodeSpec` as JSON. Answers are one line of JSON behind `MARK`, because a shell's start-up
@@ -27,6 +27,7 @@ from stargen.errors import StargenError
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.local import LocalLauncher
 from stargen.launchers.report import report_here
+from stargen.launchers.trying import Trial
 from stargen.store import CampaignFolder
 from stargen.version import __version__
 
@@ -54,12 +55,22 @@ def spec_to_json(node: NodeSpec) -> str:
 
 def settings_to_json(settings: Pool) -> str:
     """As above, for a report."""
-    told = {"scratch": settings.scratch, "limits": asdict(settings.limits)}
+    told = {
+        "scratch": settings.scratch,
+        "limits": asdict(settings.limits),
+        "commands": dict(settings.commands),
+    }
     return json.dumps(told, separators=(",", ":"))
 
 
 def _settings(told: dict[str, Any]) -> Pool:
-    return Pool(scratch=told["scratch"], limits=Limits(**told["limits"]))
+    limits = Limits(**told["limits"])
+    return Pool(scratch=told["scratch"], limits=limits, commands=told.get("commands", {}))
+
+
+def trials_to_json(trials: Sequence[Trial]) -> str:
+    """What is to be tried for a report."""
+    return json.dumps([asdict(each) for each in trials], separators=(",", ":"))
 
 
 def spec_from_json(text: str) -> NodeSpec:
@@ -123,8 +134,9 @@ def _write_all(fd: int, data: bytes) -> None:
 
 def _answer(verb: str, told: str, rest: Sequence[str]) -> dict[str, Any]:
     if verb == "report":
-        (token,) = rest
-        return asdict(report_here(_settings(json.loads(told)), Path(token)))
+        token, trials = rest
+        tried = [Trial(**each) for each in json.loads(trials)]
+        return asdict(report_here(_settings(json.loads(told)), Path(token), tried))
     node = spec_from_json(told)
     if verb == "start":
         return asyncio.run(_start(node))

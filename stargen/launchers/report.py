@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
+import shutil
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stargen.calculators.registry import GROUPS, Registry
 from stargen.config import Pool, node_resources
+from stargen.launchers.trying import Trial, try_all
 from stargen.machine import this_machine
 from stargen.version import __version__
 
@@ -31,6 +34,8 @@ class NodeReport:
     scratch : where folders of tasks will lie; empty if nothing can be written there
     shared : whether it sees the file that the master has just written
     plugins : {distribution: version} of what brings calculators there
+    commands : those of the pool's commands whose program is not there
+    trials : {calculator: what is wrong with it there} of those that were tried
     """
 
     host: str
@@ -44,10 +49,18 @@ class NodeReport:
     scratch: str
     shared: bool
     plugins: Mapping[str, str]
+    commands: Sequence[str] = ()
+    trials: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
 
-def report_here(settings: Pool, token: Path) -> NodeReport:
-    """The report of this machine; `token` is what the master wrote into a folder to be shared."""
+def report_here(settings: Pool, token: Path, trials: Sequence[Trial] = ()) -> NodeReport:
+    """The report of this machine.
+
+    Parameters
+    ----------
+    token : what the master wrote into a folder to be shared
+    trials : what is to be tried here
+    """
     scratch = Path(settings.scratch or tempfile.gettempdir())
     writable = scratch.is_dir() and os.access(scratch, os.W_OK)
     has = node_resources(settings.limits, this_machine(scratch if writable else None))
@@ -64,7 +77,15 @@ def report_here(settings: Pool, token: Path) -> NodeReport:
         scratch=str(scratch) if writable else "",
         shared=token.is_file(),
         plugins={each.distribution: each.version for each in listed},
+        commands=[name for name, text in settings.commands.items() if not _is_here(text)],
+        trials=try_all(trials),
     )
+
+
+def _is_here(command: str) -> bool:
+    """Whether the program of a command can be found, as far as its first word says."""
+    word = next(iter(shlex.split(command)), "")
+    return not word or "=" in word or "{" in word or shutil.which(word) is not None
 
 
 def hindrances(there: NodeReport, here: NodeReport, settings: Pool, asked_s: float) -> list[str]:
@@ -79,7 +100,7 @@ def hindrances(there: NodeReport, here: NodeReport, settings: Pool, asked_s: flo
     if there.version != here.version:
         found.append(f"it has Star-gen {there.version}, this machine {here.version}")
     lacking = sorted(here.plugins.keys() - there.plugins.keys())
-    if lacking:
+    if lacking and not there.trials and not settings.bootstrap:
         found.append(f"not installed there: {', '.join(lacking)}")
     found += [
         f"{name} is {there.plugins[name]} there and {version} here"
@@ -97,6 +118,8 @@ def hindrances(there: NodeReport, here: NodeReport, settings: Pool, asked_s: flo
         found.append(
             "it does not see this working directory; set `folder` of its pool to a place of its own"
         )
+    found += [f"its command {name} is no program there" for name in there.commands]
+    found += [f"{use}: {each}" for use, problems in there.trials.items() for each in problems]
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from typing import Any
 from stargen.config import Pool, Ssh
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.launchers.base import NodeSpec
-from stargen.launchers.onnode import answer_in, settings_to_json, spec_to_json
+from stargen.launchers.bootstrap import Bootstrap, behind_setup, packages_of
+from stargen.launchers.onnode import answer_in, settings_to_json, spec_to_json, trials_to_json
 from stargen.launchers.report import NodeReport, interpreter
+from stargen.launchers.trying import LONGEST_S, Trial
 from stargen.transport.door import HANDSHAKE_S
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link, Stream
@@ -81,9 +83,11 @@ class SshLauncher:
     def __init__(self) -> None:
         self._hosts: dict[str, SshHost | OpensshHost] = {}
         self._gate = asyncio.Semaphore(LOGINS)
+        self._bootstrap = Bootstrap()
 
     async def start(self, node: NodeSpec) -> SshAccess:
         host = self._host(node.host, node.settings)
+        node = replace(node, settings=await self._ready(node.host, node.settings))
         told = spec_to_json(_there(node))
         answer = await self._ask(node.name, host, node.settings, START_S, "start", told)
         return SshAccess(node, host, answer["socket"])
@@ -92,19 +96,29 @@ class SshLauncher:
         host = self._host(node.host, node.settings)
         words = ("stop", spec_to_json(_there(node)), agent_id, str(grace_s))
         try:
-            answer = await self._ask(node.name, host, node.settings, START_S + grace_s, *words)
+            settings = await self._ready(node.host, node.settings)
+            answer = await self._ask(node.name, host, settings, START_S + grace_s, *words)
         finally:
             await host.close()
         return answer["left"]
 
-    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+    async def report(
+        self, host: str, settings: Pool, token: Path, trials: Sequence[Trial] = ()
+    ) -> NodeReport:
         reached = self._host(host, settings)
-        words = ("report", settings_to_json(settings), str(token))
+        words = ("report", settings_to_json(settings), str(token), trials_to_json(trials))
         try:
-            answer = await self._ask(host, reached, settings, START_S, *words)
+            settings = await self._ready(host, settings)
+            patience_s = START_S + LONGEST_S * len(trials)
+            answer = await self._ask(host, reached, settings, patience_s, *words)
         finally:
             await reached.close()
         return NodeReport(**answer)
+
+    async def _ready(self, host: str, settings: Pool) -> Pool:
+        """The settings, with an interpreter that has Star-gen on that host."""
+        place = packages_of(settings)
+        return await self._bootstrap.ready(host, self._host(host, settings), settings, place)
 
     async def _ask(
         self,
@@ -153,10 +167,7 @@ def _there(node: NodeSpec) -> NodeSpec:
 def _remote(settings: Pool, *words: str) -> str:
     """A command line that any login shell understands."""
     command = [interpreter(settings), "-m", "stargen.launchers.onnode", *words]
-    if settings.setup:
-        script = "\n".join(["set -e", *settings.setup, 'exec "$@"'])
-        command = ["/bin/bash", "-l", "-c", script, "setup", *command]
-    return f"exec {shlex.join(command)}"
+    return behind_setup(settings, command)
 
 
 def _why(done: Finished, settings: Pool) -> str:

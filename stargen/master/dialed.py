@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from stargen.config import Pool
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.report import NodeReport
+from stargen.launchers.trying import Trial
 from stargen.transport.dialback import Caller
 from stargen.transport.door import HANDSHAKE_S
 from stargen.transport.greeting import Identity
@@ -52,7 +54,9 @@ class DialedNode:
                     await caller.wait_closed()
         return []
 
-    async def report(self, host: str, settings: Pool, token: Path) -> NodeReport:
+    async def report(
+        self, host: str, settings: Pool, token: Path, trials: Sequence[Trial] = ()
+    ) -> NodeReport:
         raise NodeError("it is in an allocation", node=host)
 
     def describe(self, node: NodeSpec) -> str:

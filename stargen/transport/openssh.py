@@ -11,8 +11,9 @@ from typing import Any, cast
 
 from stargen.config import Ssh
 from stargen.errors import LinkLost, NodeError
+from stargen.transport.children import run_child
 from stargen.transport.link import Stream
-from stargen.transport.ssh import Finished
+from stargen.transport.ssh import Finished, no_answer
 
 _LOST = 255
 """ssh's own exit status when it has lost, or never had, a connection."""
@@ -29,30 +30,15 @@ class OpensshHost:
 
     async def run(self, command: str, timeout_s: float, told: bytes = b"") -> Finished:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._words,
-                command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
+            done = await run_child([*self._words, command], timeout_s, told)
+        except TimeoutError as error:
+            raise NodeError(no_answer(timeout_s, command), node=self.name) from error
         except OSError as error:
             raise NodeError(f"ssh cannot be started: {error}", node=self.name) from error
-        try:
-            async with asyncio.timeout(timeout_s):
-                stdout, stderr = await process.communicate(told)
-        except TimeoutError as error:
-            process.kill()
-            await process.wait()
-            raise NodeError(
-                f"no answer in {timeout_s:g} s to: {command}", node=self.name
-            ) from error
-        said = stderr.decode(errors="replace")
-        status = process.returncode
-        if status is None or status < 0 or status == _LOST:
+        said = done.stderr.decode(errors="replace")
+        if done.status < 0 or done.status == _LOST:
             raise NodeError(f"it cannot be reached: {said.strip()[-400:]}", node=self.name)
-        return Finished(status, stdout.decode(errors="replace"), said)
+        return Finished(done.status, done.stdout.decode(errors="replace"), said)
 
     async def carry(self, stream: Stream, socket: str, bridge: str) -> None:
         loop = asyncio.get_running_loop()

@@ -24,6 +24,7 @@ CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "ae
 """In the order of what they cost; the default one costs twice as much a message."""
 KEEPALIVE_MISSED = 3
 _SAID_BYTES = 4000
+_SAID_CHARS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,7 @@ class SshHost:
             async with asyncio.timeout(timeout_s):
                 done = await connection.run(command, input=told, encoding=None)
         except TimeoutError as error:
-            raise NodeError(
-                f"no answer in {timeout_s:g} s to: {command}", node=self.name
-            ) from error
+            raise NodeError(no_answer(timeout_s, command), node=self.name) from error
         except (OSError, asyncssh.Error) as error:
             await self._forget(connection)
             raise LinkLost(words_of(error), node=self.name) from error
@@ -181,7 +180,7 @@ class SshHost:
 
 def no_answer(timeout_s: float, command: str) -> str:
     """What to say of a command that did not end in time."""
-    return f"no answer in {timeout_s:g} s to: {command}"
+    return f"no answer in {timeout_s:g} s to: {command[:_SAID_CHARS]}"
 
 
 def why_no_login(error: Exception, host: str) -> str:

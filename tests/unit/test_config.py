@@ -177,3 +177,22 @@ def test_a_batch_pool_says_what_a_node_has():
 def test_walltimes_form_a_ladder():
     batch = Batch(walltime=("1-02:00:00", "00:30:00"))
     assert batch.ladder_s == (1800, 93_600)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        'launcher = "local"',
+        'launcher = "slurm"\nlimits = { cores = 2, memory_gib = 4 }',
+    ],
+)
+def test_a_bootstrap_needs_a_place(pool):
+    with pytest.raises(ConfigError, match="nowhere to put") as caught:
+        settings_from([document(f'[pool.cpu]\n{pool}\nbootstrap = ["stargen"]')])
+    assert caught.value.key == "pool.cpu.bootstrap"
+
+
+def test_a_bootstrap_may_be_said_without_the_launcher():
+    weak = document('[pool.cpu]\nlauncher = "ssh"\nhosts = ["cn1"]')
+    settings = settings_from([weak, document('[pool.cpu]\nbootstrap = ["stargen"]')])
+    assert settings.pool["cpu"].bootstrap == ("stargen",)

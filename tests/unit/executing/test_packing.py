@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.disks import small_disk
 
 from stargen.executing import packing
 from stargen.executing.packing import DamagedArchive, pack_folder, unpack_folder
@@ -77,12 +78,7 @@ def test_who_is_killed_while_packing_leaves_the_old_archive(folder, tmp_path):
 
 
 def test_a_full_disk_leaves_the_old_archive_and_no_other(folder, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=1500k", "none", disk]
-    if subprocess.run(mounted, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", "1500k") as disk:
         archive = disk / "folder.tar.zst"
         pack_folder(folder, archive)
         before = archive.read_bytes()
@@ -91,8 +87,6 @@ def test_a_full_disk_leaves_the_old_archive_and_no_other(folder, tmp_path):
         assert caught.value.errno == errno.ENOSPC
         assert archive.read_bytes() == before
         assert list(disk.iterdir()) == [archive]
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.parametrize("where", [10, 300_000, 900_000, -5, -1])
