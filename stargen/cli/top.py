@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -59,6 +60,7 @@ def look_at(
     ascii_only: bool = False,
 ) -> None:
     """Show the dashboard in this terminal until somebody leaves it."""
+    os.environ.setdefault("ESCDELAY", "50")  # ms until Escape is no start of another key
     from stargen.tui.app import Dashboard
     from stargen.tui.themes import THEMES
 
@@ -68,14 +70,19 @@ def look_at(
             names = ", ".join(each.name for each in THEMES)
             raise UserError(f"there is no theme {theme}", hint=f"there are {names}")
         dashboard.theme = theme
-    _collect_seldom()
+    _mind_the_keys()
     dashboard.run()
 
 
-def _collect_seldom() -> None:
-    """Records that are followed come in bulk and in no cycles: looking for those costs most."""
+def _mind_the_keys() -> None:
+    """Following the journal must not keep a key waiting.
+
+    The thread that reads gives way soon. Records come in bulk and in no cycles: looking for those
+    would cost most.
+    """
     import gc
 
+    sys.setswitchinterval(0.001)
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
 

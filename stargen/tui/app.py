@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import ClassVar
 
@@ -59,12 +59,18 @@ class Dashboard(App[None]):
         if ascii_only or not speaks_utf8():
             self._filters.append(AsciiOnly())
         for name, page in PAGES.items():
-            self.add_mode(name, partial(page, desk))
+            self.add_mode(name, partial(self._new, page))
         self._link: MasterLink | None = None
         if desk.connect is not None:
             self._link = MasterLink(desk.connect, self._heard, lambda: desk.interest)
         self._drawn: tuple[object, ...] = ()
         self._rests_until = 0.0
+
+    def _new(self, page: Callable[[Desk], Page]) -> Page:
+        """A page whose colours are of today: reading all rules anew takes longer than the rest."""
+        made = page(self.desk)
+        made._css_update_count = self._css_update_count  # pyright: ignore[reportPrivateUsage] - Textual has no other word for it
+        return made
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Inks for the themes that are not ours."""

@@ -88,9 +88,11 @@ class Trail:
         outputs = self.outputs.get(job)
         if outputs is None:
             outputs = self.outputs[job] = deque(maxlen=_OUTPUTS)
+        began = self.began
         for row in record.rows:
-            self.began.pop((job, row.ordinal), None)
-        outputs.extend(row for row in record.rows if row.sizes)
+            began.pop((job, row.ordinal), None)
+            if row.sizes:
+                outputs.append(row)
         self.ends.append(record)
         second = int(record.at)
         if self.seconds and self.seconds[-1][0] == second:
