@@ -14,12 +14,12 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from hashlib import blake2b
+from hashlib import blake2b, file_digest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stargen.config import Pool
 from stargen.errors import NodeError, UserError
@@ -52,19 +52,35 @@ class Archive:
     path: Path
     size: int
 
-    def digest(self) -> str:
-        """By which the node knows that it arrived undamaged."""
-        digest = blake2b(digest_size=16)
-        with self.path.open("rb") as file:
-            while data := file.read(_PIECE_BYTES):
-                digest.update(data)
-        return digest.hexdigest()
-
-    def part(self, offset: int) -> bytes:
-        """What comes next."""
+    def part(self, offset: int, most: int) -> Part:
+        """What comes next; the last part says how to know that all of it arrived undamaged."""
         with self.path.open("rb") as file:
             file.seek(offset)
-            return file.read(_PIECE_BYTES)
+            data = file.read(most)
+            told = {"key": self.key, "size": self.size, "offset": offset, "length": len(data)}
+            digest = ""
+            if offset + len(data) == self.size:
+                file.seek(0)
+                digest = file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
+        return Part(told | {"digest": digest}, data)
+
+
+class Part(NamedTuple):
+    """Some of an archive, and what is said of it."""
+
+    told: dict[str, Any]
+    data: bytes
+
+
+def _next_parts(archives: Sequence[Archive], have: Mapping[str, int]) -> list[Part]:
+    """What goes in one command: shells can be slow to start, and most archives are small."""
+    parts: list[Part] = []
+    room = _PIECE_BYTES
+    for each in archives:
+        if have[each.key] < each.size and room:
+            parts.append(each.part(have[each.key], room))
+            room -= len(parts[-1].data)
+    return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +205,13 @@ class _BareNode:
         have = found["have"]
         lacking = sum(each.size - have[each.key] for each in archives)
         log.info("%s: %.0f MB of packages go there", self.host, lacking / 1e6)
-        for each in archives:
-            await self._send(each, have[each.key])
+        while parts := await asyncio.to_thread(_next_parts, archives, have):
+            told = {"parts": [part.told for part in parts]}
+            data = b"".join(part.data for part in parts)
+            before = sum(have.values())
+            have |= (await self.ask("take", told, data))["have"]
+            if sum(have.values()) <= before:
+                raise NodeError(f"{parts[0].told['key']} does not arrive there", node=self.host)
         told = {"environment": luggage.environment, "pieces": list(have)}
         return (await self.ask("make", told))["interpreter"]
 
@@ -211,17 +232,6 @@ class _BareNode:
                 f" as installed here needs {needed}; install Star-gen there"
             )
             raise NodeError(problem, node=self.host)
-
-    async def _send(self, archive: Archive, have: int) -> None:
-        told: dict[str, Any] = {"key": archive.key, "size": archive.size}
-        if have < archive.size:
-            told["digest"] = await asyncio.to_thread(archive.digest)
-        while have < archive.size:
-            data = await asyncio.to_thread(archive.part, have)
-            before, told["offset"] = have, have
-            have = (await self.ask("take", told, data))["have"]
-            if have <= before:
-                raise NodeError(f"{archive.path.name} does not arrive there", node=self.host)
 
     async def ask(self, verb: str, told: dict[str, Any], data: bytes = b"") -> dict[str, Any]:
         """What `stargen.launchers.onbare` answers there."""

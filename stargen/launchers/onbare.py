@@ -73,18 +73,22 @@ def ask(place: Place, told: dict[str, Any]) -> dict[str, Any]:
 
 
 def take(place: Place, told: dict[str, Any]) -> dict[str, Any]:
-    """A part of a piece comes on standard input; the last one makes it a piece."""
-    data = sys.stdin.buffer.read()
-    key, size = told["key"], told["size"]
+    """Parts come on standard input, one behind another; the last one of a piece makes it one."""
     place.prepare()
+    have = {part["key"]: _take(place, **part) for part in told["parts"]}
+    return {"have": have}
+
+
+def _take(place: Place, key: str, size: int, offset: int, length: int, digest: str) -> int:
+    data = sys.stdin.buffer.read(length)
     with place.alone():
         part = place.parts / key
-        if place.have(key, size) == told["offset"]:
+        if place.have(key, size) == offset:
             with part.open("ab") as file:
                 file.write(data)
             if part.stat().st_size >= size:
-                _unpack(part, place.pieces / key, told["digest"])
-        return {"have": place.have(key, size)}
+                _unpack(part, place.pieces / key, digest)
+        return place.have(key, size)
 
 
 def _unpack(part: Path, piece: Path, digest: str) -> None:
