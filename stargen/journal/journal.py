@@ -31,11 +31,13 @@ from stargen.model import Location
 MAX_IN_FLIGHT = 2
 """Groups given to the disk: one being synced, and one that follows without a turn of the loop."""
 
-INLINE_BYTES = 8 * 2**10
+INLINE_ITEMS = 16
+INLINE_BYTES = 64 * 2**10
 INLINE_BELOW_S = 0.002
 INLINE_SHARE = 0.5
 """A group is committed on the loop if it is this small, the disk local and this fast, and no more
-of the loop's time goes there than this. (A busy loop has larger groups before it comes to that.)"""
+of the loop's time goes there than this. (A busy loop has more in a group before it comes to that;
+a single large result is no sign of load.)"""
 
 SYNC_WEIGHT = 0.2
 """Of the latest commit in the moving average of their times."""
@@ -184,7 +186,10 @@ class Journal:
         return self._tail.append_payload(entries)
 
     def flush(self) -> None:
-        """Commit what was appended: now if the disk is free, otherwise as soon as it is."""
+        """Commit what was appended: now if the disk is free, otherwise as soon as it is.
+
+        A small group may be durable when this returns; `durable_position` says so.
+        """
         if self.error is not None:
             raise self.error
         if self._tail.is_empty:
@@ -290,6 +295,7 @@ class Journal:
     def _may_commit_here(self) -> bool:
         return (
             not self._in_flight
+            and self._tail.items <= INLINE_ITEMS
             and self._tail.pending_bytes <= INLINE_BYTES
             and self._sync_s < INLINE_BELOW_S
             and self._clock.monotonic() >= self._inline_from_s
@@ -309,6 +315,7 @@ class Journal:
         except JournalError as error:
             self._fail(error)
             return
+        self.durable_position = group.position
         now = self._clock.monotonic()
         self._inline_from_s = now + (now - started) * (1 / INLINE_SHARE - 1)
         self._loop.call_soon(self._groups_done, 1, now - started)

@@ -73,6 +73,8 @@ class Tail:
         self, segment: int, position: int, segment_bytes: int, full: Callable[[], None]
     ) -> None:
         self.position = position
+        self.items = 0
+        """Records and entries in the group that is open."""
         self._segment_bytes = segment_bytes
         self._full = full
         self._refusal: JournalError | None = None
@@ -94,6 +96,7 @@ class Tail:
         self._buffer += pack_head(len(record), crc32(record, _RECORD_SEED), RECORD)
         self._buffer += record
         self._next += size
+        self.items += 1
         self.position += 1
         return self.position
 
@@ -107,6 +110,7 @@ class Tail:
         self._buffer += body
         location = Location(self._segment, self._next + HEAD_SIZE, len(body))
         self._next += size
+        self.items += len(entries)
         return location
 
     def entry(self, location: Location) -> bytes | None:
@@ -130,6 +134,7 @@ class Tail:
         self._segment = segment
         self._offset = offset
         self._before = self.position
+        self.items = 0
         self._buffer = bytearray(MARK_SIZE)
         self._next = offset + MARK_SIZE
         self._room_until = self._segment_bytes

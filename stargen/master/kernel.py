@@ -141,17 +141,22 @@ class Kernel:
 
     def _continue(self) -> None:
         """Perform what may be performed, and see to it that the rest becomes so."""
+        self._perform_due()
+        if self.journal.error is None:
+            self.journal.flush()
+            self._perform_due()  # a small group is on disk by now
+        if self._rows > _SNAPSHOT_ROWS and self._group is not None:
+            self._rows = 0
+            self._group.create_task(self.keep_snapshot())
+
+    def _perform_due(self) -> None:
+        """Perform the commands whose records are on disk."""
         durable = self.journal.durable_position
         due = self._due
         while due and due[0][0] <= durable:
             for command in due.popleft()[1]:
                 self._perform(command)
         self._performer.flush()
-        if self.journal.error is None:
-            self.journal.flush()
-        if self._rows > _SNAPSHOT_ROWS and self._group is not None:
-            self._rows = 0
-            self._group.create_task(self.keep_snapshot())
 
     def _perform(self, command: Command) -> None:
         if isinstance(command, ReadEnvelopes):

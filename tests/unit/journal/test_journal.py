@@ -24,6 +24,7 @@ def anywhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Commits happen on the loop whenever they may, or never."""
     in_thread = request.param == "in the thread"
     monkeypatch.setattr(journal_module, "INLINE_BYTES", -1 if in_thread else 8192)
+    monkeypatch.setattr(journal_module, "INLINE_ITEMS", 100_000)
     monkeypatch.setattr(journal_module, "INLINE_BELOW_S", 60.0)
     monkeypatch.setattr(journal_module, "INLINE_SHARE", 1.0)
     monkeypatch.setattr(writer, "RETRY_S", 0.002)
@@ -359,6 +360,30 @@ class TestWhereACommitHappens:
             journal.append(b"x" * journal_module.INLINE_BYTES)
             await journal.until_durable()
             assert len(threads) == 1
+
+    @pytest.mark.parametrize("entries", [8, 9])
+    async def test_a_group_of_many_small_things_goes_to_the_thread(
+        self, tmp_path: Path, threads: list[int], monkeypatch: pytest.MonkeyPatch, entries: int
+    ):
+        monkeypatch.setattr(journal_module, "INLINE_BELOW_S", 60.0)
+        async with journal_in(tmp_path) as journal:
+            journal.append_payload([b"x"] * entries)
+            for _ in range(journal_module.INLINE_ITEMS - 8):
+                journal.append(b"x")
+            await journal.until_durable()
+            assert len(threads) == (entries > 8)
+
+    async def test_what_is_committed_on_the_loop_is_durable_at_once_and_told_of_later(
+        self, tmp_path: Path, threads: list[int], monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setattr(journal_module, "INLINE_BELOW_S", 60.0)
+        told: list[int] = []
+        async with journal_in(tmp_path, on_durable=told.append) as journal:
+            journal.append(b"x")
+            journal.flush()
+            assert (journal.durable_position, told, threads) == (1, [], [])
+            await journal.until_durable()
+            assert told == [1]
 
     async def test_a_slow_disk_is_left_to_the_thread(
         self, tmp_path: Path, threads: list[int], monkeypatch: pytest.MonkeyPatch

@@ -158,6 +158,27 @@ def test_commands_wait_in_order_for_the_records_before_them_while_the_loop_goes_
     asyncio.run(main())
 
 
+def test_commands_wait_for_no_turn_if_a_flush_puts_their_records_on_disk():
+    async def main():
+        bench = Bench(Step([], []), Step([text("a")], [order(1)]))
+        await bench.kernel.begin(text("plan"))
+        flush = bench.journal.flush
+
+        def flush_at_once():
+            flush()
+            bench.journal.durable_position = bench.journal.position
+
+        bench.journal.flush = flush_at_once
+        running = asyncio.create_task(bench.kernel.run())
+        bench.inbox.put(Ticked)
+        await turns()
+        assert bench.nodes.performed == [(order(1), 2)]
+        bench.kernel.end("stopped", "enough")
+        await running
+
+    asyncio.run(main())
+
+
 def test_all_that_waits_is_taken_at_once_with_one_stamp():
     async def main():
         bench = Bench(Step([], []), Step([], [EndCampaign("stopped", "")]))
