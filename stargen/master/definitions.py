@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from stargen.config import Pool
 from stargen.master.carried import CarriedFiles
@@ -38,11 +39,19 @@ class Definitions:
         self._campaign_folder = str(campaign_folder.resolve())
         self._input_folder = str(input_folder.resolve())
         self._chemistry = asdict(plan.campaign.chemistry)
+        self._known: dict[tuple[int, str], DefineJob] = {}
 
     def define(self, job: int, pool: str) -> DefineJob:
         """What an agent of `pool` must know of the job with this number."""
-        plan = self._plan.jobs[job]
         apart = self._pools[pool].folder is not None
+        if apart:  # then files belong to it, which are looked at anew
+            return self._define(job, pool, self._carried.inputs(job))
+        if (job, pool) not in self._known:
+            self._known[job, pool] = self._define(job, pool, None)
+        return self._known[job, pool]
+
+    def _define(self, job: int, pool: str, files: list[Any] | None) -> DefineJob:
+        plan = self._plan.jobs[job]
         return DefineJob(
             job=job,
             name=plan.name,
@@ -57,8 +66,8 @@ class Definitions:
             input_folder=self._input_folder,
             commands=dict(self._pools[pool].commands),
             corrections=plan.spec.retries.correction,
-            apart=apart,
-            files=self._carried.inputs(job) if apart else [],
+            apart=files is not None,
+            files=files or [],
         )
 
 

@@ -209,6 +209,7 @@ class NodeKeeper:
         try:
             if isinstance(message, WantFile):
                 self.send(await asyncio.to_thread(self._carried.piece, message))
+                self.flush()
             else:
                 await asyncio.to_thread(self._carried.keep, message)
         except OSError as error:
@@ -222,9 +223,9 @@ class NodeKeeper:
         self.send(settle)
 
     def send(self, message: Message) -> None:
-        """Send, if there is a settled link; see the head of this file."""
+        """Say with the next `flush`, if there is a settled link; see the head of this file."""
         if self._link is not None and self._settled:
-            self._link.send(encode(message))
+            self._link.post(encode(message))
 
     @property
     def takes_orders(self) -> bool:
@@ -237,7 +238,7 @@ class NodeKeeper:
             self.send(definition())
 
     def flush(self) -> None:
-        """Write what was sent in this turn."""
+        """Write what was sent since the last time."""
         if self._link is not None:
             self._link.flush()
 

@@ -136,8 +136,10 @@ class Nodes:
             self._looked_at = now
             for keeper in self.keepers.values():
                 keeper.send(Look(every_s, _LOOK_S))
+                keeper.flush()
         if len(at) == 1 and at[0] in self.keepers:
             self.keepers[at[0]].send(Look(1.0, _LOOK_S, True, [task] if task else []))
+            self.keepers[at[0]].flush()
 
     def perform(self, command: Command) -> None:
         keeper = self.keepers.get(getattr(command, "node", ""))

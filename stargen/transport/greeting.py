@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from stargen.codec import pack, unpack
@@ -46,19 +46,22 @@ class Hello:
     heartbeat_s: float = 0.0
 
     def encode(self) -> bytes:
-        return pack(asdict(self))
+        return pack({name: getattr(self, name) for name in _HELLO})
 
     @classmethod
     def decode(cls, body: bytes) -> Hello:
         """The inverse; fields of other versions are ignored, absent ones have their defaults."""
         try:
             table = unpack(body)
-            known: dict[str, Any] = {f.name: table[f.name] for f in fields(cls) if f.name in table}
+            known: dict[str, Any] = {name: table[name] for name in _HELLO if name in table}
             major, minor = known["protocol"]
             known["protocol"] = (int(major), int(minor))
             return cls(**known)
         except (ValueError, TypeError, KeyError) as error:
             raise RemoteProtocolError(f"not a greeting: {error!r}") from error
+
+
+_HELLO = tuple(field.name for field in fields(Hello))
 
 
 def objection(me: Identity, hello: Hello, expects: str) -> str | None:

@@ -284,7 +284,7 @@ class Link:
         stream, session = self._stream, self.session
         if stream is None or self._lost is not None:
             return
-        while stream.writable:
+        while stream.writable and session.wants_to_speak:
             data = session.take(self._loop.time())
             if not data:
                 break

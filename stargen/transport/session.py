@@ -94,6 +94,10 @@ class Session:
         self.peer = peer
         self.limits = limits
         self.hello: Hello | None = None
+        self.resume_s = 0.0
+        """How long both sides wait for a new stream after a cut; known from the other's hello."""
+        self.resumable = False
+        """True if a cut is not the end: both sides keep what is not acknowledged."""
         self.state = State.IDLE
         self.closed_because: str | None = None
         self._expects = expects
@@ -145,16 +149,6 @@ class Session:
             self._waiting.append((frames.CLOSE, reason.encode()))
 
     @property
-    def resumable(self) -> bool:
-        """True if a cut is not the end: both sides keep what is not acknowledged."""
-        return self.resume_s > 0
-
-    @property
-    def resume_s(self) -> float:
-        """How long both sides wait for a new stream after a cut."""
-        return min(self.limits.resume_s, self.hello.resume_s) if self.hello else 0.0
-
-    @property
     def noise(self) -> str:
         """What the stream said before the greeting."""
         return self._reader.noise
@@ -194,6 +188,8 @@ class Session:
         self._unacked_bytes = 0
         self._reported = self._received
         self.hello = hello
+        self.resume_s = min(self.limits.resume_s, hello.resume_s)
+        self.resumable = self.resume_s > 0
 
     # --- outwards -------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ class Outgoing:
     """What the master's NodeKeeper has for a link: the session of the connection at hand."""
 
     def __init__(self, session: Session) -> None:
-        self.send = session.send
+        self.post = session.send
 
     def flush(self) -> None:
         """Bytes leave when the connection moves."""
