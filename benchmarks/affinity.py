@@ -1,9 +1,10 @@
 """In-memory computing: `python benchmarks/affinity.py [--quick] [--repeats 2]`.
 
 Tasks that need 50 MB of shared data. On one node with four workers: each task loads the data, each
-worker does, or the node does once and all workers map the same memory. Then on four nodes that
-trickles of tasks for six sets of data come to: with affinity keys and without, how often a node or
-a worker had to load. Sums over entries of the data are checked against what they must be.
+worker does, or the node does once and all workers map the same memory. Then on four nodes, tasks
+for six sets of data: in trickles, one after another, and in bursts, many at once. How often a node
+had to load, with affinity keys and without. Sums over entries of the data are checked against what
+they must be.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from common import (
 )
 
 LOOKS = 10_000
+MOST = 6
+"""Sets of data that trickles of tasks look things up in."""
 WAYS = {"task": "each task loads", "worker": "each worker loads", "node": "once on the node"}
 
 ONE_NODE = """
@@ -47,12 +51,12 @@ params = {{ table = "{table}", how = "{how}" }}
 grain = 1
 """
 
-TRICKLE = """
+FEED = """
 [[job]]
 name = "make-{n}"
 use = "echo.source"
 params = {{ count = {tasks}, seconds = 0.15 }}
-resources = {{ cores = 0, io = 1 }}
+resources = {{ cores = 0, {feed} }}
 grain = 1
 [[job]]
 name = "look-{n}"
@@ -61,6 +65,9 @@ use = "{use}"
 params = {{ table = "{table}", how = "node" }}
 grain = 1
 """
+
+
+FEEDS = {"trickles": "custom = {{ drop-{n} = 1 }}", "bursts": "io = 1"}
 
 
 def make_table(path: Path, megabytes: int, seed: int) -> np.ndarray:
@@ -101,11 +108,11 @@ def one_node(folder: Path, how: str, tasks: int, values: np.ndarray) -> dict[str
     }
 
 
-def four_nodes(folder: Path, use: str, tables: int, tasks: int) -> dict[str, float]:
-    jobs = [
-        TRICKLE.format(n=n, tasks=tasks, use=use, table=folder.parent / f"table-{n}.npy")
-        for n in range(tables)
-    ]
+def four_nodes(folder: Path, feed: str, use: str, tables: int, tasks: int) -> dict[str, float]:
+    jobs: list[str] = []
+    for n in range(tables):
+        told = {"n": n, "tasks": tasks, "table": folder.parent / f"table-{n}.npy"}
+        jobs.append(FEED.format(**told, use=use, feed=FEEDS[feed].format(n=n)))
     text = '[campaign]\nname = "bench"\nseed = 3\n' + "".join(jobs)
     run = run_script(folder, text, "affinity.py", "--campaign", "4", "1")
     done = [each for n in range(tables) for each in looked(run.journal, f"look-{n}")]
@@ -126,7 +133,7 @@ def main() -> None:
     path = [str(HERE / "tables"), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path).rstrip(os.pathsep)
     megabytes = 50
-    tasks, trickle, tables = (60, 8, 3) if options.quick else (1000, 20, 6)
+    tasks, trickle, tables = (60, 8, 3) if options.quick else (1000, 40, MOST)
     with scratch() as folder:
         made = [make_table(folder / f"table-{n}.npy", megabytes, n) for n in range(tables)]
         values = made[0]
@@ -137,23 +144,32 @@ def main() -> None:
             ]
             ways[how] = {name: median(run[name] for run in runs) for name in runs[0]}
         nodes = {
-            use: four_nodes(folder / use, use, tables, trickle)
-            for use in ("tables.anywhere", "tables.look")
+            feed: {
+                use: four_nodes(folder / f"{feed}-{use}", feed, use, tables, trickle)
+                for use in ("tables.anywhere", "tables.look")
+            }
+            for feed in FEEDS
         }
     print(f"{tasks} tasks that look {LOOKS:,} numbers up in {megabytes} MB, one node, 4 workers")
     table(
         ["", "tasks/s", "CPU ms/task", "loads", "MiB of all workers"],
         [[words, *ways[how].values()] for how, words in WAYS.items()],
     )
-    print(f"{tables} jobs with {megabytes} MB each, {trickle} tasks one after another, four nodes")
+    print(f"{tables} jobs with {megabytes} MB each, {trickle} tasks a job, four nodes of one core")
     names = {"tables.anywhere": "no affinity", "tables.look": "affinity"}
-    table(["", "loads", "wall s"], [[names[use], *row.values()] for use, row in nodes.items()])
+    rows = [
+        [f"{feed}, {names[use]}", *row.values()]
+        for feed, uses in nodes.items()
+        for use, row in uses.items()
+    ]
+    table(["", "loads", "wall s"], rows)
     gain = ways["node"]["tasks_per_s"] / ways["task"]["tasks_per_s"]
     verdict("tasks/s against loading per task", gain, least=1.0 if options.quick else 2.0)
     spared = ways["worker"]["workers_mib"] / ways["node"]["workers_mib"]
     verdict("memory of workers that load against those that map", spared, least=1.05)
-    fewer = nodes["tables.anywhere"]["loads"] / nodes["tables.look"]["loads"]
-    verdict("loads without affinity against those with", fewer, least=1.0)
+    for feed, least in (("trickles", 1.0 if options.quick else 2.0), ("bursts", 1.0)):
+        fewer = nodes[feed]["tables.anywhere"]["loads"] / nodes[feed]["tables.look"]["loads"]
+        verdict(f"loads without affinity against those with, {feed}", fewer, least=least)
     save("affinity", {"one node": ways, "four nodes": nodes, "megabytes": megabytes})
 
 
@@ -163,7 +179,9 @@ def run_it(file: Path, nodes: int, cores: int) -> None:
     from stargen.master.launch import Wiring
 
     limits = Limits(cores=cores, memory_gib=2.0, gpus=0, shared_gib=1.0)
-    settings = Settings(pool={f"n{i}": Pool(limits=limits) for i in range(nodes)})
+    pools = {f"n{i}": Pool(limits=limits) for i in range(nodes)}
+    drops = {f"drop-{n}": 1.0 for n in range(MOST)}  # the first node lets them fall, one by one
+    settings = Settings(pool=pools | {"n0": Pool(limits=replace(limits, custom=drops))})
     master = Wiring(file, settings=settings, folder=file.parent / "out")
     print(json.dumps(run_measured(master, where=False)))
 

@@ -68,8 +68,9 @@ class Capacity:
         return self._grants
 
     def possible(self, request: Resources) -> bool:
-        """True if the empty node can give it, and not without end: it takes a core, GPU or slot."""
-        if not (request.cores or request.gpus or request.io):
+        """True if the empty node can give it, and not without end: it takes something counted."""
+        custom = any(amount for _, amount in request.custom)
+        if not (request.cores or request.gpus or request.io or custom):
             return False
         whole, part = divmod(_milli(request.gpus), _MILLI)
         total = _amounts(self.total)

@@ -89,13 +89,28 @@ class Placer:
         if key is None:
             return nodes
         warm = [node for node in self.state.nodes if node.takes_work and key in node.loaded]
-        if not placement.worth_waiting(job, request, wanted, warm):
+        more = self._worth_loading(job) - len(warm)
+        if placement.worth_waiting(job, request, wanted, warm):
+            more = 0
+        cold = [node for node in nodes if key not in node.loaded]
+        if len(cold) <= more:
             self._waits_since.pop(job.index, None)
             return nodes
         since = self._waits_since.setdefault(job.index, self.desk.at)
         if self.desk.at - since > placement.WARM_WAIT_S:
             return nodes
-        return [node for node in nodes if key in node.loaded]
+        return [node for node in nodes if key in node.loaded] + cold[: max(0, more)]
+
+    def _worth_loading(self, job: JobState) -> int:
+        """How many nodes may load the job's data.
+
+        All; but while nobody knows what its tasks cost, jobs that need other data have their share.
+        """
+        if job.pace.task_s is not None:
+            return len(self.state.nodes)
+        others = (self.state.jobs[index] for index in self.desk.active)
+        keys = {each.plan.affinity for each in others if each.held is None}
+        return max(1, len(self.state.nodes) // len(keys - {None} | {job.plan.affinity}))
 
     def _place_gangs(self, job: JobState, number: int, request: Request) -> None:
         """Tasks that have several nodes for themselves, one after another."""

@@ -95,3 +95,6 @@ def test_what_takes_no_core_no_gpu_and_no_slot_is_not_possible():
     assert not node().possible(Resources(cores=0, memory_gib=1))
     assert node().possible(Resources(cores=0, io=1))
     assert node().possible(Resources(cores=0, gpus=0.5))
+    licensed = node(custom=(("licences", 2.0),))
+    assert licensed.possible(Resources(cores=0, custom=(("licences", 1.0),)))
+    assert not licensed.possible(Resources(cores=0, custom=(("licences", 0.0),)))

@@ -82,6 +82,25 @@ def test_the_wait_for_a_warm_node_is_short():
     assert len(set(c.used)) > 1
 
 
+def test_jobs_with_different_data_divide_the_nodes_while_nobody_knows_what_tasks_cost():
+    look = {"resources": Resources(cores=1)}
+    p = plan(
+        job("make", shape=Shape.SOURCE, total=40),
+        job("predict", "make", **look) | {"affinity": "weights"},
+        job("relax", "make", **look) | {"affinity": "other weights"},
+    )
+    work = {"make": _same, "predict": _same, "relax": _same}
+    for released, most in ((["predict"], 4), (["predict", "relax"], 2)):
+        c = Cluster(p, work, [(f"n{i}", 2) for i in range(4)])
+        c.event(*(Asked(c.now, "hold", name, "ada") for name in ("predict", "relax")))
+        while c.scheduler.state.jobs[0].closed is None:
+            c.finish_one(next(a for a in c.agents.values() if a.running))
+        c.event(*(Asked(c.now, "release", name, "ada") for name in released))
+        for number in range(1, 1 + len(released)):
+            at = [a for a in c.agents.values() if any(ref.job == number for ref in a.running)]
+            assert len(at) == most
+
+
 def test_a_new_agent_has_no_data():
     c = _cluster(30)
     _trickle(c)
