@@ -10,7 +10,6 @@ they must be.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,11 @@ from typing import Any
 import numpy as np
 from common import (
     HERE,
+    MAP,
+    be_master,
     median,
     read_entries,
     read_jobs,
-    run_measured,
     run_script,
     save,
     scratch,
@@ -34,22 +34,6 @@ LOOKS = 10_000
 MOST = 6
 """Sets of data that trickles of tasks look things up in."""
 WAYS = {"task": "each task loads", "worker": "each worker loads", "node": "once on the node"}
-
-ONE_NODE = """
-[campaign]
-name = "bench"
-seed = 3
-[[job]]
-name = "make"
-use = "echo.source"
-params = {{ count = {tasks} }}
-[[job]]
-name = "look"
-input = "make"
-use = "tables.look"
-params = {{ table = "{table}", how = "{how}" }}
-grain = 1
-"""
 
 FEED = """
 [[job]]
@@ -91,15 +75,16 @@ def looked(journal: Path, job: str) -> list[Any]:
 
 
 def one_node(folder: Path, how: str, tasks: int, values: np.ndarray) -> dict[str, float]:
-    text = ONE_NODE.format(tasks=tasks, table=folder.parent / "table-0.npy", how=how)
+    params = f'table = "{folder.parent}/table-0.npy", how = "{how}"'
+    text = MAP.format(tasks=tasks, use="tables.look", params=params)
     run = run_script(folder, text, "affinity.py", "--campaign", "1", "4")
-    done = looked(run.journal, "look")
+    done = looked(run.journal, "map")
     assert len(done) == tasks
     for each in done[:: max(1, tasks // 20)]:
-        ought = expected(values, "look", "tables.look", each.candidate_id, 3)
+        ought = expected(values, "map", "tables.look", each.candidate_id, 3)
         assert each.properties["total"] == ought
     memory = {each.properties["pid"]: each.properties["pss_mib"] for each in done}
-    log = read_jobs(run.journal)["look"]
+    log = read_jobs(run.journal)["map"]
     return {
         "tasks_per_s": tasks / log.span_s,
         "cpu_ms": run.nodes_cpu_s / tasks * 1e3,
@@ -176,14 +161,12 @@ def main() -> None:
 def run_it(file: Path, nodes: int, cores: int) -> None:
     """Run a campaign on so many nodes, all of them this machine."""
     from stargen.config import Limits, Pool, Settings
-    from stargen.master.launch import Wiring
 
     limits = Limits(cores=cores, memory_gib=2.0, gpus=0, shared_gib=1.0)
     pools = {f"n{i}": Pool(limits=limits) for i in range(nodes)}
     drops = {f"drop-{n}": 1.0 for n in range(MOST)}  # the first node lets them fall, one by one
     settings = Settings(pool=pools | {"n0": Pool(limits=replace(limits, custom=drops))})
-    master = Wiring(file, settings=settings, folder=file.parent / "out")
-    print(json.dumps(run_measured(master, where=False)))
+    be_master(file, settings)
 
 
 if __name__ == "__main__":

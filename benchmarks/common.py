@@ -24,9 +24,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from where import Sampler
+
+if TYPE_CHECKING:
+    from stargen.config import Settings
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -36,6 +39,24 @@ LIMIT_S = 3600.0
 
 class Killed(Exception):
     """The process of a campaign was killed."""
+
+
+MAP = """
+[campaign]
+name = "bench"
+seed = 3
+[[job]]
+name = "make"
+use = "echo.source"
+params = {{ count = {tasks} }}
+[[job]]
+name = "map"
+input = "make"
+use = "{use}"
+params = {{ {params} }}
+grain = 1
+"""
+"""So many tasks of one calculator, a candidate each."""
 
 
 @dataclass
@@ -131,6 +152,14 @@ def run_measured(master: Any, *, where: bool) -> dict[str, Any]:
     used = usage()
     used["master_cpu_s"] -= before
     return {"state": outcome.state, **used, "where": sampler.shares() if sampler else {}}
+
+
+def be_master(file: Path, settings: Settings, *, where: bool = False) -> None:
+    """Run a campaign to its end in this process; print what `run_script` reads."""
+    from stargen.master.launch import Wiring
+
+    master = Wiring(file, settings=settings, folder=file.parent / "out")
+    print(json.dumps(run_measured(master, where=where)))
 
 
 def show_where(run: Run, tasks: int) -> None:
@@ -297,11 +326,9 @@ def main() -> None:
     options = parser.parse_args()
 
     from stargen.config import Limits, Pool, Settings
-    from stargen.master.launch import Wiring
 
     settings = Settings(pool={"local": Pool(limits=Limits(cores=options.cores))})
-    master = Wiring(options.file, settings=settings, folder=options.file.parent / "out")
-    print(json.dumps(run_measured(master, where=options.where)))
+    be_master(options.file, settings, where=options.where)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ own. A campaign that ends before all agents have joined says how many had. Needs
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import socket
@@ -22,29 +21,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from common import (
+    MAP,
     Run,
+    be_master,
     read_jobs,
-    run_measured,
     run_script,
     save,
     scratch,
     table,
     verify_candidates,
 )
-
-CAMPAIGN = """
-[campaign]
-name = "fanout"
-[[job]]
-name = "make"
-use = "echo.source"
-params = {{ count = {tasks} }}
-[[job]]
-name = "no-op"
-input = "make"
-use = "echo.map"
-grain = 1
-"""
 
 SSHD = """\
 Port {port}
@@ -117,10 +103,10 @@ def joined(run: Run) -> tuple[int, float]:
 
 def measure(folder: Path, config: Path, agents: int, tasks: int) -> dict[str, float]:
     """One campaign on so many agents."""
-    text = CAMPAIGN.format(tasks=tasks)
+    text = MAP.format(tasks=tasks, use="echo.map", params="")
     run = run_script(folder, text, "fanout.py", "--child", str(config), "--agents", str(agents))
     nodes, start_s = joined(run)
-    log = read_jobs(run.journal)["no-op"]
+    log = read_jobs(run.journal)["map"]
     verify_candidates(run.journal, log, {f"make/{i}" for i in range(tasks)})
     return {
         "agents": nodes,
@@ -134,7 +120,6 @@ def measure(folder: Path, config: Path, agents: int, tasks: int) -> dict[str, fl
 def child(file: Path, config: Path, agents: int) -> None:
     """Be the master of one campaign; print what it took."""
     from stargen.config import Limits, Pool, Settings, Ssh
-    from stargen.master.launch import Wiring
 
     pool = Pool(
         launcher="ssh",
@@ -142,9 +127,7 @@ def child(file: Path, config: Path, agents: int) -> None:
         ssh=Ssh(config=str(config), connect_s=120.0),
         limits=Limits(cores=1, memory_gib=1.0, gpus=0),
     )
-    settings = Settings(pool={"far": pool})
-    master = Wiring(file, settings=settings, folder=file.parent / "out")
-    print(json.dumps(run_measured(master, where=False)))
+    be_master(file, Settings(pool={"far": pool}))
 
 
 def main() -> None:

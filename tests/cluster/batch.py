@@ -7,9 +7,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from cluster.far import HEAD, Far
 from cluster.slurm import Slurm
-from support.checker import Books
-from support.real_campaigns import Desk, wait_for
+from support.real_campaigns import wait_for
 
 SITE = """\
 [master]
@@ -30,12 +30,9 @@ idle_s = 3
 look_s = 1
 """
 
-WORK = """\
-[campaign]
-name = "far"
-seed = 5
-database = "sqlite:///far.db"
-
+WORK = (
+    HEAD
+    + """
 [[job]]
 name = "make"
 use = "echo.source"
@@ -49,9 +46,10 @@ params = {{ seconds = {seconds}, log = "executions" }}
 grain = 1
 {more}
 """
+)
 
 
-class Login(Desk):
+class Login(Far):
     """A working directory on the login node."""
 
     def __init__(self, base: Path, slurm: Slurm) -> None:
@@ -76,16 +74,6 @@ class Login(Desk):
         text = WORK.format(count=count, seconds=seconds, more=textwrap.dedent(more))
         self.write("campaign.toml", text)
 
-    @property
-    def folder(self) -> Path:
-        return self.base / "campaigns" / "far"
-
-    def executions(self) -> list[str]:
-        """The candidates whose long task was begun, in order of beginning."""
-        log = self.base / "executions"
-        lines = log.read_text().splitlines() if log.exists() else []
-        return [line.split()[1] for line in lines]
-
     def picture(self) -> dict[str, Any]:
         """What `stargen status --json` prints."""
         code, text = self.stargen("status", "--campaign", "far", "--json")
@@ -100,13 +88,6 @@ class Login(Desk):
         code, text = self.stargen("explain", target, "--campaign", "far")
         assert code == 0, text
         return text
-
-    def books(self) -> Books:
-        """What came of it, checked: every candidate once, in journal and database."""
-        books = Books(self.folder / "journal")
-        books.check_complete()
-        books.check_database(self.base / "far.db")
-        return books
 
     def nothing_left(self) -> bool:
         """Whether neither the queue nor any process knows of the campaign any more."""

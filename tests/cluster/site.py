@@ -7,9 +7,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from cluster.far import HEAD, Far
 from cluster.hosts import Hosts
 from support.checker import Books
-from support.real_campaigns import Marked
 
 SITE = """\
 [master]
@@ -28,12 +28,9 @@ memory_gib = 2
 gpus = 0
 """
 
-WORK = """\
-[campaign]
-name = "far"
-seed = 5
-database = "sqlite:///far.db"
-
+WORK = (
+    HEAD
+    + """
 [[job]]
 name = "make"
 use = "echo.source"
@@ -65,9 +62,10 @@ name = "one-of-each"
 input = "long"
 use = "echo.keyed"
 """
+)
 
 
-class Site(Marked):
+class Site(Far):
     """A working directory on the login node."""
 
     def __init__(
@@ -85,13 +83,9 @@ class Site(Marked):
     def campaign(self, count: int, seconds: float) -> None:
         (self.base / "campaign.toml").write_text(WORK.format(count=count, seconds=seconds))
 
-    @property
-    def folder(self) -> Path:
-        return self.base / "campaigns" / "far"
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str, module: str = "stargen.cli") -> subprocess.Popen[str]:
         return self.hosts.popen(
-            [sys.executable, "-m", "stargen.cli", *words],
+            [sys.executable, "-m", module, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -100,27 +94,11 @@ class Site(Marked):
             start_new_session=True,
         )
 
-    def stargen(self, *words: str, timeout_s: float = 90.0) -> tuple[int, str]:
-        """`stargen WORDS`: its exit code, and all that it printed."""
-        process = self.start(*words)
-        try:
-            text, _ = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            self.sweep()
-            text, _ = process.communicate()
-            raise AssertionError(f"stargen {' '.join(words)} did not end:\n{text}") from None
-        return process.returncode, text
-
     def executions(self) -> Counter[str]:
         """How often the long task of each candidate was begun."""
-        log = self.base / "executions"
-        lines = log.read_text().splitlines() if log.exists() else []
-        return Counter(line.split()[1] for line in lines)
+        return Counter(self.begun())
 
     def books(self) -> Books:
-        """What came of it, checked: every candidate once, in journal and database."""
-        books = Books(self.folder / "journal")
-        books.check_complete()
+        books = super().books()
         books.check_keyed("one-of-each", 1)
-        books.check_database(self.base / "far.db")
         return books

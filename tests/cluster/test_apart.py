@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from cluster.far import HEAD
 from cluster.hosts import Host, Hosts, run
 from cluster.site import Site
 from support.checker import Books
@@ -23,12 +24,9 @@ limits = {{ cores = 1, memory_gib = 1, gpus = 0 }}
 
 """
 
-WORK = """\
-[campaign]
-name = "far"
-seed = 5
-database = "sqlite:///far.db"
-
+WORK = (
+    HEAD
+    + """
 [[job]]
 name = "make"
 use = "echo.source"
@@ -61,6 +59,7 @@ part = 2
 seconds = 5.0
 log = "{logs}/parts"
 """
+)
 
 
 def hide(hosts: Hosts, folder: Path) -> None:

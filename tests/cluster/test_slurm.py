@@ -43,7 +43,7 @@ def test_allocations_come_as_there_is_work_and_go_with_it(login: Login):
     code, text = login.stargen("up", "campaign.toml", timeout_s=150)
     assert code == 0, text
     login.books()
-    assert Counter(login.executions()).most_common(1)[0][1] == 1
+    assert Counter(login.begun()).most_common(1)[0][1] == 1
     assert text.index("cpu-1 (job") < text.index("node cpu-1 joined") < text.index("cpu-2 (job")
     assert text.count("is released: no work for") in (2, 3), "all but the last task's node"
     assert "is lost" not in text
@@ -67,7 +67,7 @@ def test_an_allocation_that_ends_is_left_in_time(login: Login):
     code, text = login.stargen("up", "campaign.toml", timeout_s=170)
     assert code == 0, text
     login.books()
-    assert Counter(login.executions()).most_common(1)[0][1] == 1, "none is begun in vain"
+    assert Counter(login.begun()).most_common(1)[0][1] == 1, "none is begun in vain"
     assert "its time is over" in text
     assert "failure" not in text
     assert text.count("node cpu-1 joined") == 1
@@ -82,7 +82,7 @@ def test_a_cancelled_allocation_costs_nothing_but_its_time(login: Login, slurm: 
     login.site(max_nodes="1")
     login.campaign(20, 0.8)
     master = login.start("up", "campaign.toml")
-    assert wait_for(lambda: len(login.executions()) > 5, 40)
+    assert wait_for(lambda: len(login.begun()) > 5, 40)
     job = slurm.jobs("%i")[0][0]
     slurm.run("scancel", job)
     assert wait_for(lambda: login.allocations().get("cpu-1") in ("ended", "queued", "running"), 20)
@@ -117,7 +117,7 @@ def test_a_node_that_the_batch_system_gives_up_is_left(login: Login, slurm: Slur
     login.site(max_nodes="2")
     login.campaign(40, 0.8)
     master = login.start("up", "campaign.toml")
-    assert wait_for(lambda: len(login.executions()) > 8, 40)
+    assert wait_for(lambda: len(login.begun()) > 8, 40)
     hosts = dict(slurm.jobs("%j", "%N"))
     slurm.kill_node(next(iter(hosts.values())))
     text, _ = master.communicate(timeout=120)
@@ -130,7 +130,7 @@ def test_a_killed_master_finds_its_allocations_and_their_tasks(login: Login, slu
     login.site(max_nodes="2")
     login.campaign(40, 0.8)
     master = login.start("up", "campaign.toml")
-    assert wait_for(lambda: len(login.executions()) > 8 and len(login.agents()) == 2, 60)
+    assert wait_for(lambda: len(login.begun()) > 8 and len(login.agents()) == 2, 60)
     jobs = {job[0] for job in slurm.jobs()}
     agents = set(login.agents())
     os.kill(master.pid, signal.SIGKILL)
@@ -139,7 +139,7 @@ def test_a_killed_master_finds_its_allocations_and_their_tasks(login: Login, slu
     code, text = login.stargen("up", "campaign.toml", timeout_s=150)
     assert code == 0, text
     login.books()
-    assert Counter(login.executions()).most_common(1)[0][1] == 1, "nothing is run again"
+    assert Counter(login.begun()).most_common(1)[0][1] == 1, "nothing is run again"
     assert "is back with the same agent" in text
     assert len(jobs) == 2
     assert login.nothing_left()
@@ -168,7 +168,7 @@ def test_down_cancels_what_waits_and_ends_what_runs(login: Login, slurm: Slurm):
     login.site(max_nodes="2")
     login.campaign(60, 2.0)
     master = login.start("up", "campaign.toml")
-    assert wait_for(lambda: len(login.executions()) > 3, 60)
+    assert wait_for(lambda: len(login.begun()) > 3, 60)
     told = secrets_told(login)
     code, text = login.stargen("down", "--campaign", "far", "--now", timeout_s=90)
     assert code == 0, text
@@ -201,7 +201,7 @@ def test_a_master_in_an_allocation_is_asked_and_ended_from_the_login_node(
     code, text = login.stargen("up", "campaign.toml", "--submit", "cpu")
     assert code == 0, text
     assert slurm.jobs("%j") == [["sg-far-master"]]
-    assert wait_for(lambda: len(login.executions()) > 2, 90)
+    assert wait_for(lambda: len(login.begun()) > 2, 90)
     assert {job[0] for job in slurm.jobs("%j")} >= {"sg-far-master"}
     assert login.picture()["state"] == "running"
     code, text = login.stargen("down", "--campaign", "far", "--now", timeout_s=90)
