@@ -105,7 +105,7 @@ def test_what_is_refused_is_said_and_asked_for_again(login: Login, slurm: Slurm)
     refusal = "Required partition not available"
     assert refusal in login.stargen("status", "--campaign", "far")[1]
     assert refusal in login.explain("make")
-    assert "the next try is in" in login.explain("cpu")
+    assert wait_for(lambda: "the next try is in" in login.explain("cpu"), 30)
     assert not slurm.jobs()
     slurm.accept(True)
     text, _ = master.communicate(timeout=60)
