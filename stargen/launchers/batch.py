@@ -106,7 +106,7 @@ class System(Protocol):
 
     io: Language
     by_user: bool
-    """Whether the queue is asked for all jobs of the user; else for those of known numbers."""
+    """Whether to ask the queue for all jobs of the user is no more work than for known ones."""
 
     def header(self, pool: Pool, nodes: int) -> dict[str, Any]:
         """The options at the head of a script but for name, output and walltime."""
@@ -223,20 +223,21 @@ class BatchLauncher:
             await self.close()
 
     async def look(
-        self, settings: Pool, campaign_id: str, known: Mapping[str, str]
+        self, settings: Pool, campaign_id: str, known: Mapping[str, str], *, all_: bool = False
     ) -> dict[str, QueueRow]:
         """What the queue says of the campaign's allocations, by their names, by one command.
 
         Parameters
         ----------
         known : {name: job number}; whoever of these does not appear in the answer is over
+        all_ : look for others of the campaign as well, where that is more work
 
         Raises
         ------
         NodeError : the queue cannot be asked, so nothing is known
         """
         io = self._system.io
-        if self._system.by_user:
+        if self._system.by_user or all_:
             line = io.get_jobs_list_cmd(None, await self._who(settings))
         elif known:
             line = io.get_jobs_list_cmd(list(known.values()), None)

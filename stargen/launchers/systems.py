@@ -95,14 +95,22 @@ class Slurm(_System):
         return f"Slurm says {state[1]}" + (f" ({why})" if why else "")
 
 
+class _AllOfUser(PBSIO):
+    def get_jobs_list_cmd(self, jobs: Any = None, user: str | None = None) -> str:
+        """Return the command; `qstat -f` takes no user, but `qselect` does."""
+        if user is None:
+            return super().get_jobs_list_cmd(jobs, None)
+        return f'jobs=$(qselect -u {user}) && {{ test -z "$jobs" || qstat -f $jobs; }}'
+
+
 class Pbs(_System):
-    """PBS Professional and OpenPBS. `qstat -f` takes no user, so jobs are asked for by number."""
+    """PBS Professional and OpenPBS. To list all jobs of a user in full takes two commands."""
 
     name = "PBS"
     by_user = False
 
     def __init__(self) -> None:
-        self.io = cast("Language", PBSIO())
+        self.io = cast("Language", _AllOfUser())
 
     def header(self, pool: Pool, nodes: int) -> dict[str, Any]:
         batch, limits = pool.batch, pool.limits

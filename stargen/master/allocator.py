@@ -60,7 +60,8 @@ class BatchDesk:
     missed: set[str] = field(default_factory=set[str])
     """Those that the last look did not find: a queue that has just been restarted may be empty."""
     problem: str = ""
-    looked: bool = False
+    doubtful: bool = True
+    """Whether there may be jobs that nobody knows of: from an earlier master, or after an error."""
     uncertain: set[str] = field(default_factory=set[str])
     """Those of which the last master did not write down that they were submitted."""
 
@@ -229,6 +230,7 @@ class Allocator:
         try:
             job_id = await desk.launcher.submit(spec)
         except NodeError as error:
+            desk.doubtful = True
             self._tell(command.name, REFUSED, error.problem)
             return
         desk.jobs[command.name] = job_id
@@ -252,14 +254,14 @@ class Allocator:
     async def _look(self, desk: BatchDesk) -> None:
         """Compare the queue with what is known, and tell what differs."""
         known = {a.name: a for a in self._open(desk)}
-        if desk.looked and not desk.jobs and not known:
+        if not desk.doubtful and not desk.jobs and not known:
             return
         jobs = dict(desk.jobs)
-        look = desk.launcher.look(desk.settings, self._campaign_id, jobs)
+        look = desk.launcher.look(desk.settings, self._campaign_id, jobs, all_=desk.doubtful)
         rows = await self._try(desk, look)
         if rows is None:
             return
-        desk.looked = True
+        desk.doubtful = False
         for name, row in rows.items():
             if row.state == "ended":
                 continue

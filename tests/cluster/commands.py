@@ -4,7 +4,7 @@
 
 They print what the real ones print (formats after their manuals and recorded outputs), and run a
 job's script as a process of this machine. The folder that `FAKE_BATCH` names holds a note for each
-job, and a file `refuse` while no job is taken.
+job, a file `refuse` while no job is taken, and a file `slow` with the seconds that an answer takes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,7 +78,13 @@ class Jobs:
             )
         note = {"id": number, "name": name, "pid": process.pid}
         (self.folder / f"job-{number}").write_text(json.dumps(note))
+        self.answer()
         return number
+
+    def answer(self) -> None:
+        """Take a while, if a file says so: what is submitted then is not known yet to be so."""
+        slow = self.folder / "slow"
+        time.sleep(float(slow.read_text()) if slow.exists() else 0.0)
 
     def alive(self) -> list[dict[str, object]]:
         notes = [json.loads(path.read_text()) for path in sorted(self.folder.glob("job-*"))]
@@ -119,6 +126,10 @@ def pbs(jobs: Jobs, command: str, arguments: list[str]) -> int:
         return 0
     if command == "qdel":
         return 0 if jobs.kill(arguments[-1]) else refuse(f"qdel: Unknown Job Id {arguments[-1]}")
+    if command == "qselect":
+        assert arguments[0] == "-u", arguments
+        print("".join(f"{note['id']}.pbs\n" for note in jobs.alive()), end="")
+        return 0
     if "-x" in arguments:
         print(f"Job Id: {arguments[-1]}\n    job_state = F\n    Exit_status = 0")
         return 0
@@ -171,7 +182,7 @@ def lsf(jobs: Jobs, command: str, arguments: list[str]) -> int:
 
 
 SYSTEMS = {"pbs": pbs, "sge": sge, "lsf": lsf}
-NAMES = {"pbs": ("qsub", "qstat", "qdel"), "sge": ("qsub", "qstat", "qdel"),
+NAMES = {"pbs": ("qsub", "qstat", "qselect", "qdel"), "sge": ("qsub", "qstat", "qdel"),
          "lsf": ("bsub", "bjobs", "bkill")}  # fmt: skip
 
 

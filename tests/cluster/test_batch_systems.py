@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,28 @@ def test_a_campaign_runs_in_allocations(system: str, tmp_path: Path):
         books.check_database(login.base / "far.db")
         assert "allocation cpu-1 (job 17" in text
         assert "is ended: cancelled" in text
+        assert wait_for(lambda: not login.processes(), 20.0)
+    finally:
+        login.sweep()
+
+
+def test_a_job_that_was_submitted_as_the_master_died_is_found_by_the_next(tmp_path: Path):
+    login = Login(tmp_path / "work", "pbs")
+    batch = login.base / "batch"
+    (batch / "slow").write_text("3")
+    try:
+        master = login.start("up", "campaign.toml")
+        assert wait_for((batch / "job-17").exists, 30)
+        os.killpg(master.pid, signal.SIGKILL)
+        master.communicate()
+        assert wait_for(lambda: not login.processes("qsub"), 20), "its answer is heard by nobody"
+        (batch / "slow").unlink()
+        code, text = login.stargen("up", "campaign.toml", timeout_s=100)
+        assert code == 0, text
+        Books(login.base / "campaigns" / "far" / "journal").check_complete()
+        assert "allocation cpu-1 (job 17.pbs)" in text
+        assert "node cpu-1 joined" in text
+        assert "nobody knows" not in text
         assert wait_for(lambda: not login.processes(), 20.0)
     finally:
         login.sweep()

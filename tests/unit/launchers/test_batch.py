@@ -149,12 +149,12 @@ async def test_a_job_is_submitted_found_and_cancelled(fake):
 async def test_a_job_whose_number_was_lost_is_found_by_its_name(fake):
     launcher, mine, _ = fake
     job = await launcher.submit(mine)
-    rows = await launcher.look(mine.settings, mine.campaign_id, {})
-    if mine.settings.launcher != "pbs":  # qstat -f takes numbers alone
-        assert rows["cpu-1"].job_id == job
-    assert await launcher.look(mine.settings, "another", {}) == {}
+    rows = await launcher.look(mine.settings, mine.campaign_id, {}, all_=True)
+    assert rows["cpu-1"].job_id == job
+    assert await launcher.look(mine.settings, "another", {}, all_=True) == {}
     await launcher.cancel(mine.settings, [job])
     await until_gone(launcher, mine, job)
+    assert await launcher.look(mine.settings, mine.campaign_id, {}, all_=True) == {}
 
 
 async def test_a_refusal_is_told_in_the_batch_systems_words(fake):

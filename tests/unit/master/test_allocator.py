@@ -38,7 +38,7 @@ class Queue:
         self.rows[spec.name] = QueueRow(f"job-{spec.name}", "queued", "")
         return f"job-{spec.name}"
 
-    async def look(self, settings, campaign_id, known):
+    async def look(self, settings, campaign_id, known, *, all_=False):
         self.looks += 1
         once = self.hiccups.pop(0) if self.hiccups else "fine"
         if once == "down":
