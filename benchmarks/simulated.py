@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from common import ROOT, JobLog, Run, read_entries, run_measured, run_script, usage
@@ -89,20 +90,9 @@ def main() -> None:
     parser.add_argument("--die-at", type=int, default=0)
     options = parser.parse_args()
 
-    from support.simulated_agents import SimulatedLauncher, serve_agents
+    from support.simulated_agents import serve_agents
 
-    from stargen.config import Pool, Settings
-    from stargen.master.launch import Wiring
-
-    names = [f"n{i}" for i in range(options.agents)]
-    master = Wiring(
-        options.file,
-        settings=Settings(pool={"simulated": Pool(hosts=tuple(names))}),
-        folder=options.file.parent / "out",
-        launcher=lambda name: SimulatedLauncher(),
-    )
-    master.folder.prepare()
-    sockets = [str(master.folder.socket(f"agent-{name}")) for name in names]
+    master, sockets = wired(options.file, options.agents)
     context = multiprocessing.get_context("spawn")
     nodes = context.Process(target=serve_agents, args=(sockets, CORES), daemon=True)
     nodes.start()
@@ -111,6 +101,24 @@ def main() -> None:
     said = run_measured(master, where=options.where)
     nodes.join(30)
     print(json.dumps(said | {"nodes_cpu_s": usage()["nodes_cpu_s"]}))
+
+
+def wired(file: Path, nodes: int) -> tuple[Any, list[str]]:
+    """A master of so many simulated nodes, and the sockets at which they are to listen."""
+    from support.simulated_agents import SimulatedLauncher
+
+    from stargen.config import Pool, Settings
+    from stargen.master.launch import Wiring
+
+    names = [f"n{i}" for i in range(nodes)]
+    master = Wiring(
+        file,
+        settings=Settings(pool={"simulated": Pool(hosts=tuple(names))}),
+        folder=file.parent / "out",
+        launcher=lambda name: SimulatedLauncher(),
+    )
+    master.folder.prepare()
+    return master, [str(master.folder.socket(f"agent-{name}")) for name in names]
 
 
 def _die_at(tasks: int, nodes: int | None) -> None:

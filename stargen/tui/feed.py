@@ -14,7 +14,8 @@ from pathlib import Path
 
 from stargen.codec import unpack
 from stargen.errors import JournalCorrupt, JournalError
-from stargen.journal import newest_snapshot
+from stargen.journal import newest_snapshot, read_records
+from stargen.records import decode
 from stargen.status_forms import thaw
 from stargen.tui.history import KeyFrames, Walker, first_moment, view_at
 from stargen.tui.link import Live
@@ -23,6 +24,8 @@ from stargen.tui.trail import View
 _LOOK_EVERY_S = 0.25
 _AT_ONCE = 1_000
 _FRESH_S = 10.0
+_TRAIL = 20_000
+"""Records before a snapshot that are read for the trail alone."""
 
 SPEEDS = (1, 10, 60, 600, 3600)
 """Seconds of the campaign to a step, or to a second of playing."""
@@ -198,7 +201,12 @@ class Feed:
 
 
 def _remembered(journal: Path) -> View:
+    """The newest snapshot, and the trail of what happened shortly before it."""
     snapshot, _ = newest_snapshot(journal)
     if snapshot is None:
         return View()
-    return View(thaw(unpack(snapshot.state)[1]), position=snapshot.position)
+    view = View(thaw(unpack(snapshot.state)[1]), position=snapshot.position)
+    for _, body in read_records(journal, max(0, view.position - _TRAIL), view.position):
+        view.trail.take(decode(body))
+    view.forget_what_runs_nowhere()
+    return view

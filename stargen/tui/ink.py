@@ -114,6 +114,11 @@ class Drawn(Widget):
         self._lines: list[Line] = []
         self._made: dict[str, Style] = {}
 
+    @property
+    def has_cursor(self) -> bool:
+        """Whether keys go here, also while it is told so: `has_focus` is behind then."""
+        return self.is_attached and self.screen.focused is self
+
     def draw(self, width: int, height: int) -> list[Line]:
         """All lines for this size; missing ones are empty."""
         raise NotImplementedError

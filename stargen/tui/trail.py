@@ -158,10 +158,11 @@ class View:
         fold(self.status, record)
         self.trail.take(record)
         if isinstance(record, NodeLost):
-            self._forget_what_ran_nowhere()
+            self.forget_what_runs_nowhere()
         self.position = position
 
-    def _forget_what_ran_nowhere(self) -> None:
+    def forget_what_runs_nowhere(self) -> None:
+        """Of open tasks alone it is kept when they began."""
         jobs = self.status.jobs
         for key in [k for k in self.trail.began if not jobs[k[0]].open.get(k[1], ("", 0))[0]]:
             del self.trail.began[key]

@@ -41,7 +41,7 @@ from stargen.tui.words import short
 
 _FIXED = (
     Column("formula", 14, sort=True),
-    Column("atoms", 5, right=True, sort=True),
+    Column("atoms", 6, right=True, sort=True),
     Column("id", 16, sort=True, rank=1),
 )
 _MOST_PROPERTIES = 8

@@ -37,10 +37,10 @@ _NODES = (
     Column("cpu", 12, sort=True),
     Column("memory", 12, sort=True, rank=1),
     Column("gpu", 6, right=True, sort=True, rank=3),
-    Column("running", 7, right=True, sort=True),
+    Column("running", 8, right=True, sort=True),
     Column("finished", 9, right=True, sort=True, rank=1),
-    Column("failed", 6, right=True, sort=True),
-    Column("cores", 5, right=True, sort=True, rank=5),
+    Column("failed", 7, right=True, sort=True),
+    Column("cores", 6, right=True, sort=True, rank=5),
     Column("reason", 0, rank=2),
 )
 _KEYS: dict[str, Callable[[NodeRow], Any]] = {

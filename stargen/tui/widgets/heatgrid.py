@@ -85,7 +85,7 @@ class HeatGrid(Drawn, can_focus=True):
             line: Line = [(" ", "")]
             for place in range(row * wide, min(len(self.nodes), (row + 1) * wide)):
                 node = self.nodes[place]
-                marked = place == self._cursor and self.has_focus
+                marked = place == self._cursor and self.has_cursor
                 line.append((node.mark, f"{node.style} tab" if marked else node.style))
                 line.append((gap, ""))
             lines.append(_merged(line))

@@ -193,7 +193,7 @@ class Table(Drawn, can_focus=True):
             column = self.columns[index]
             title = column.title
             if self.order is not None and self.order.column == title:
-                title += "▼" if self.order.reverse else "▲"
+                title = title[: size - 1] + ("▼" if self.order.reverse else "▲")
             title = title.rjust(size) if column.right else title
             line += [*fitted([(title, "dim")], size), (" " * GAP, "")]
             self._shown.append((at, at + size, index))
@@ -202,7 +202,7 @@ class Table(Drawn, can_focus=True):
 
     def _row(self, index: int, places: list[tuple[int, int]], width: int) -> Line:
         row = self.rows[index]
-        here = index == self._cursor and self.has_focus
+        here = index == self._cursor and self.has_cursor
         line: Line = [("▶" if here else " ", "key")]
         for column, size in places:
             pieces = _pieces(row.cells[column], row.style)
