@@ -27,6 +27,7 @@ class Recovered:
     snapshot_position : records that it covers; 0 without one
     position : records in all
     records : those behind the snapshot, each with its position; to be walked through once
+    unchecked : so many segments, the oldest, lie behind the snapshot, and nobody has read them
     warnings : what was found and mended, in plain words
     """
 
@@ -34,6 +35,7 @@ class Recovered:
     snapshot_position: int
     position: int
     records: Iterator[tuple[int, bytes]]
+    unchecked: int
     warnings: tuple[str, ...]
 
 
@@ -96,6 +98,7 @@ def recover(folder: Path) -> tuple[Recovered, End]:
         snapshot_position=covered,
         position=end.position,
         records=read_records(folder, covered, end.position),
+        unchecked=_covered_segments(headers, covered),
         warnings=(*torn, *warnings),
     )
     return recovered, end
@@ -151,11 +154,15 @@ def _of_this_log(snapshot: Snapshot, headers: list[SegmentHeader]) -> bool:
     return not epochs or epochs[-1] <= snapshot.epoch
 
 
+def _covered_segments(headers: list[SegmentHeader], covered: int) -> int:
+    """How many segments hold nothing behind position `covered`; the last one is always read."""
+    return sum(following.before <= covered for following in headers[1:])
+
+
 def _check(folder: Path, headers: list[SegmentHeader], last: Scan | None, covered: int) -> End:
     """Check the closed segments that hold records behind position `covered`; where all ends."""
-    for header, following in pairwise(headers):
-        if following.before <= covered:
-            continue
+    needed = headers[_covered_segments(headers, covered) :]
+    for header, following in pairwise(needed):
         path = segment_path(folder, header.segment)
         with opened(path) as fd:
             scan = scan_segment(fd, following.previous)

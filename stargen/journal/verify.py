@@ -95,14 +95,31 @@ def verify(folder: Path) -> Report:
     segments: list[SegmentReport] = []
     damage: list[Damage] = []
     for number in range(1, max(segment_numbers(folder), default=0) + 1):
-        try:
-            report = _segment(folder, number)
-        except JournalCorrupt as error:
-            damage.append(Damage(error.segment, error.offset, error.problem))
-        else:
-            segments += [report] if report else []
+        found = _check(folder, number)
+        if isinstance(found, Damage):
+            damage.append(found)
+        elif found is not None:
+            segments.append(found)
     snapshots = tuple(_snapshot(path) for path in snapshot_paths(folder))
     return Report(tuple(segments), snapshots, tuple(damage))
+
+
+def damage_of(folder: Path, number: int) -> Damage | None:
+    """The first damage in one segment, None if it is sound.
+
+    Raises
+    ------
+    JournalVersion : if a newer major version wrote it
+    """
+    found = _check(folder, number)
+    return found if isinstance(found, Damage) else None
+
+
+def _check(folder: Path, number: int) -> SegmentReport | Damage | None:
+    try:
+        return _segment(folder, number)
+    except JournalCorrupt as error:
+        return Damage(error.segment, error.offset, error.problem)
 
 
 def _segment(folder: Path, number: int) -> SegmentReport | None:

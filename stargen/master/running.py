@@ -17,6 +17,7 @@ from stargen.master.definitions import adoption
 from stargen.master.kernel import Ended, Kernel
 from stargen.master.loads import load_json, looked
 from stargen.master.nodes import Nodes
+from stargen.master.past import check_past
 from stargen.master.sinks import SinkKeeper
 from stargen.messages import Attach
 from stargen.scheduling.events import Asked
@@ -89,6 +90,7 @@ class RunningCampaign:
         self._stops = 0
         self._hurry = asyncio.Event()
         self._serving: asyncio.Task[None] | None = None
+        self._past: asyncio.Task[None] | None = None
 
     @property
     def journal(self) -> Journal:
@@ -112,7 +114,10 @@ class RunningCampaign:
         for warning in self.journal.recovered.warnings:
             self.kernel.alert(f"journal: {warning}")
         async with asyncio.TaskGroup() as group:
-            helpers = [group.create_task(sink.keep()) for sink in self.sinks]
+            unchecked = self.journal.recovered.unchecked
+            past = check_past(self.journal.folder, unchecked, self.kernel.alert)
+            self._past = group.create_task(past)
+            helpers = [self._past, *(group.create_task(sink.keep()) for sink in self.sinks)]
             for sink in self.sinks:
                 await sink.meet(_MEET_S)
             self._serving = asyncio.create_task(self._serve_control())
@@ -167,6 +172,8 @@ class RunningCampaign:
         return [text for sink in self.sinks if (text := sink.shortfall()) is not None]
 
     async def _finish(self) -> None:
+        if self._past is not None:
+            await asyncio.wait((self._past,))
         await self.journal.until_durable()
         await self.kernel.keep_snapshot()
         for sink in self.sinks:

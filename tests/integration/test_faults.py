@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -143,6 +144,25 @@ def test_a_flipped_byte_is_reported_with_its_place(again: Desk) -> None:
     offset = int(said.split("at byte ")[1].split(":")[0])
     assert offset <= at < offset + 100_000
     assert "Traceback" not in said
+
+
+def test_damage_behind_the_snapshot_is_told_and_the_campaign_goes_on(again: Desk) -> None:
+    code, said = again.stargen("up", "campaign.toml")
+    assert (code, "journal:" in said) == (0, False), said
+    first, _ = sorted(journal_of(again).glob("segment-*.log"))
+    data = bytearray(first.read_bytes())
+    at = len(data) // 2
+    data[at] ^= 0xFF
+    first.write_bytes(data)
+    code, said = again.stargen("up", "campaign.toml")
+    assert code == 0, said
+    assert f"journal: {first.name} at byte" in said
+    offset = int(said.split(f"{first.name} at byte ")[1].split(":")[0])
+    assert offset <= at < offset + 100_000
+    (damage,) = json.loads(again.stargen("journal", "verify", "--json")[1])["damage"]
+    assert damage["offset"] == offset
+    alerts = json.loads(again.stargen("status", "--json")[1])["alerts"]
+    assert any(f"{first.name} at byte {offset}" in alert["text"] for alert in alerts)
 
 
 def test_a_torn_end_is_cut_with_a_warning_and_the_campaign_goes_on(again: Desk) -> None:
