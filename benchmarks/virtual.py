@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from stargen.executing.buffer import Line, TaskBuffer, Waiting
 from stargen.executing.capacity import Capacity, Grant, Topology
+from stargen.folding import fold
 from stargen.master.definitions import adoption
 from stargen.messages import AttemptRef, TaskFault, TaskOrder
 from stargen.model import Campaign, JobSpec, Resources, Retries, Shape
@@ -43,7 +44,7 @@ from stargen.scheduling.events import (
 )
 from stargen.scheduling.plan import JobPlan, Plan
 from stargen.scheduling.scheduler import Scheduler
-from stargen.status import Status, fold
+from stargen.status import Status
 
 MESSAGE_S = 0.001
 TURN_S = 0.001

@@ -46,9 +46,10 @@ def remembered(folder: CampaignFolder) -> Picture:
     import time
 
     from stargen.codec import unpack
+    from stargen.folding import fold
     from stargen.journal import newest_snapshot, read_records
     from stargen.records import decode
-    from stargen.status import Status, fold
+    from stargen.status import Status
     from stargen.status_forms import as_json, thaw
 
     snapshot, _ = newest_snapshot(folder.journal)

@@ -19,6 +19,7 @@ from typing import Protocol
 from stargen.clock import Clock
 from stargen.codec import pack
 from stargen.errors import JournalFull
+from stargen.folding import fold
 from stargen.journal.journal import Journal
 from stargen.master.inbox import Inbox
 from stargen.records import Alerted, Record, TasksAssigned, TasksFinished, encode
@@ -33,7 +34,7 @@ from stargen.scheduling.events import (
     Ticked,
 )
 from stargen.scheduling.scheduler import Scheduler
-from stargen.status import Status, fold
+from stargen.status import Status
 from stargen.status_forms import freeze
 from stargen.version import __version__
 

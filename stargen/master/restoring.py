@@ -12,6 +12,7 @@ from stargen.calculators.registry import Registry
 from stargen.codec import unpack
 from stargen.config import Settings, batch_node, promised_nodes
 from stargen.errors import UserError
+from stargen.folding import fold
 from stargen.journal import Recovered
 from stargen.machine import this_machine
 from stargen.records import Record, decode
@@ -22,7 +23,7 @@ from stargen.scheduling.parser import draft
 from stargen.scheduling.plan import Plan
 from stargen.scheduling.scheduler import Scheduler
 from stargen.scheduling.standing import Patience
-from stargen.status import Status, fold
+from stargen.status import Status
 from stargen.status_forms import thaw
 from stargen.store import CampaignFolder
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from stargen.folding import fold
 from stargen.model import Location
 from stargen.records import (
     CandidateQuarantined,
@@ -22,7 +23,7 @@ from stargen.records import (
     TasksFinished,
     TasksReturned,
 )
-from stargen.status import Status, fold
+from stargen.status import Status
 
 _RECORDS = 500
 _OUTPUTS = 2_000

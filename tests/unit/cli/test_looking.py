@@ -34,8 +34,9 @@ def test_a_snapshot_shortens_the_reading(stargen, here):
     from support.journals import journal_in
 
     from stargen.codec import pack
+    from stargen.folding import fold
     from stargen.records import encode
-    from stargen.status import Status, fold
+    from stargen.status import Status
     from stargen.status_forms import freeze
 
     folder = lay(here / "campaigns" / "salts", RECORDS[:5])

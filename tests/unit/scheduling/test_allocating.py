@@ -2,6 +2,7 @@
 
 import pytest
 
+from stargen.folding import fold
 from stargen.messages import AttemptRef
 from stargen.model import Resources, Shape
 from stargen.records import AllocationPlanned, AllocationStands, decode, encode
@@ -24,7 +25,7 @@ from stargen.scheduling.explain import explain
 from stargen.scheduling.invariants import check_invariants
 from stargen.scheduling.scheduler import Scheduler
 from stargen.scheduling.state import CampaignState
-from stargen.status import Status, fold
+from stargen.status import Status
 from tests.simulation.cluster import entry, job, plan
 
 NODE = Resources(cores=4, memory_gib=8.0, scratch_gib=100.0)

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from stargen.codec import pack, unpack
+from stargen.folding import fold
 from stargen.records import (
     POLICY,
     Alerted,
@@ -38,7 +39,7 @@ from stargen.records import (
     decode,
     encode,
 )
-from stargen.status import Status, fold
+from stargen.status import Status
 from stargen.status_forms import as_json, eta_s, failures_json, freeze, thaw, times_left
 
 RESOURCES = [2, 0.0, 4.0, 0.0, 4, 1, None, "none", []]
@@ -135,7 +136,7 @@ def test_failures_are_grouped_by_class_signature_and_node():
 
 
 def test_signatures_that_never_repeat_end_in_one_group(monkeypatch):
-    monkeypatch.setattr("stargen.status._GROUPS", 3)
+    monkeypatch.setattr("stargen.folding._GROUPS", 3)
     status = seen(*(failed(n, "retry", signature=f"at 0x{n}") for n in range(10)))
     assert [(g["signature"], g["count"]) for g in failures_json(status)] == [
         ("others", 7),
