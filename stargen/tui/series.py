@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, NamedTuple, cast
 
-from stargen.tui.ink import Line, heading
+from stargen.tui.ink import Line, fitted, heading
 from stargen.tui.widgets.marks import curve, numbers
 from stargen.tui.words import short
 
 _MOST = 4
 """Curves of one candidate: energies and forces of two steps."""
+
+_BESIDE = 110
+"""Columns that two curves beside each other want."""
+
+_GAP = 2
+_NAMES = {
+    "ionic_energies_ev": "energy, eV",
+    "ionic_max_forces_ev_per_ang": "largest force, eV/Å",
+    "earlier_ionic_energies_ev": "energy before it was interrupted, eV",
+}
 
 
 class Series(NamedTuple):
@@ -61,18 +72,29 @@ def _flat(data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in data.items():
         if isinstance(value, dict):
             for inner, each in cast("dict[str, Any]", value).items():
-                yield f"{name} {inner}", each
+                yield f"{name}: {_NAMES.get(inner, inner)}", each
         else:
             yield name, value
 
 
 def drawn(found: list[Series], width: int, height: int) -> list[Line]:
-    """Curves below one another, each under its name."""
+    """Curves, each under its name; two beside each other where there is room."""
+    if width < _BESIDE:
+        return [line for each in found for line in _drawn(each, width, height)]
     lines: list[Line] = []
-    for name, values in found:
-        lines.append(heading(name, width, f"{len(values)} steps"))
-        lines += curve(values, min(width, 100), height)
+    half = (width - _GAP) // 2
+    for left, right in zip_longest(found[::2], found[1::2]):
+        if right is None:
+            lines += _drawn(left, half, height)
+        else:
+            both = zip(_drawn(left, half, height), _drawn(right, half, height), strict=True)
+            lines += [[*fitted(a, half), (" " * _GAP, ""), *b] for a, b in both]
     return lines
+
+
+def _drawn(each: Series, width: int, height: int) -> list[Line]:
+    note = f"{len(each.values)} steps"
+    return [heading(each.name, width, note), *curve(each.values, width, height)]
 
 
 def told(corrections: list[str], width: int) -> list[Line]:

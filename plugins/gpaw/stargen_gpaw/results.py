@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from stargen_dft import levels
+from stargen_dft.properties import ionic_steps
 
 from stargen.crystal import Crystal, Scalar
 from stargen.errors import BadResult
@@ -29,7 +30,7 @@ class Found:
     told : result.json
     eigenvalues, occupations : (spin, k, band); eV, and between 0 and 1
     kpoints, weights : (k, 3) fractional; (k,)
-    ionic_energies : eV, of the relaxation's steps
+    ionic : the relaxation's steps, one after another
     """
 
     told: dict[str, Any]
@@ -37,7 +38,7 @@ class Found:
     occupations: NDArray[np.float64]
     kpoints: NDArray[np.float64]
     weights: NDArray[np.float64]
-    ionic_energies: list[float]
+    ionic: list[dict[str, Any]]
 
     @property
     def engine(self) -> str:
@@ -122,8 +123,7 @@ def read(folder: Path) -> Found:
         raise BadResult(f"GPAW's result cannot be read: {error!r}") from error
     if not (np.isfinite(eigenvalues).all() and np.isfinite(told.get("energy_ev", 0.0))):
         raise BadResult("GPAW's energies are not finite")
-    energies = [float(row["energy_ev"]) for row in rows]
-    return Found(told, eigenvalues, occupations, kpoints, weights, energies)
+    return Found(told, eigenvalues, occupations, kpoints, weights, rows)
 
 
 def provenance(found: Found, task: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -138,7 +138,10 @@ def provenance(found: Found, task: dict[str, Any], run: Run) -> dict[str, Any]:
         "settings_hash": blake2b(text.encode(), digest_size=8).hexdigest(),
         "cutoff_ev": found.told.get("cutoff_ev", task["cutoff_ev"]),
         "corrections": run.corrections,
-        "ionic_energies_ev": found.ionic_energies,
+        **ionic_steps(
+            [float(row["energy_ev"]) for row in found.ionic],
+            [float(row["max_force"]) for row in found.ionic],
+        ),
         **told,
     }
 

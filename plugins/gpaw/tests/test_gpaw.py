@@ -80,6 +80,10 @@ def test_a_relaxation_stops_before_its_walltime_and_goes_on(host, silicon):
     lines = (host.folder / runner.STEPS).read_text().splitlines()
     assert lines[: len(made)] == made
     assert result.properties["relax_steps"] == len(lines)
+    note = result.data["gpaw.relax"]
+    forces = note["ionic_max_forces_ev_per_ang"]
+    assert len(forces) == len(note["ionic_energies_ev"]) == len(lines)
+    assert forces[-1] == pytest.approx(result.properties["max_force"], abs=1e-6)
     assert result.properties["converged"] is True
 
 

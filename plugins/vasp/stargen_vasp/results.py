@@ -20,6 +20,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 from stargen_dft import levels as dft
+from stargen_dft.properties import MOST_STEPS, ionic_steps
 
 from stargen.crystal import Scalar
 from stargen.errors import BadResult
@@ -80,11 +81,10 @@ def scheme_of(xml: Vasprun) -> str:
 def energies(xml: Vasprun, outputs: Outputs) -> dict[str, Scalar]:
     """Energy, forces, pressure and moment of the last ionic step."""
     last, structure = xml.ionic_steps[-1], xml.final_structure
-    forces = np.asarray(last["forces"], dtype=float)
     found: dict[str, Scalar] = {
         "energy_per_atom": float(xml.final_energy) / len(structure),
         "energy_scheme": scheme_of(xml),
-        "max_force": float(np.linalg.norm(forces, axis=1).max()),
+        "max_force": _largest(last["forces"]),
         "volume_per_atom": structure.volume / len(structure),
     }
     if "stress" in last:
@@ -163,8 +163,11 @@ def provenance(xml: Vasprun, folder: Path, run: Run) -> dict[str, Any]:
         "kpoints": (folder / "KPOINTS").read_text(encoding="utf-8").splitlines()[:4],
         "potcars": list(xml.potcar_symbols),
         "corrections": run.corrections,
-        "ionic_energies_ev": [float(step["e_0_energy"]) for step in xml.ionic_steps],
-        "earlier_ionic_energies_ev": run.earlier_energies,
+        **ionic_steps(
+            [float(step["e_0_energy"]) for step in xml.ionic_steps],
+            [_largest(step["forces"]) for step in xml.ionic_steps if "forces" in step],
+        ),
+        "earlier_ionic_energies_ev": run.earlier_energies[-MOST_STEPS:],
     }
 
 
@@ -176,6 +179,10 @@ def packed_files(folder: Path, names: Sequence[str]) -> bytes:
             if (folder / name).is_file():
                 tar.add(folder / name, arcname=name)
     return zstandard.compress(buffer.getvalue())
+
+
+def _largest(forces: Any) -> float:
+    return float(np.linalg.norm(np.asarray(forces, dtype=float), axis=1).max())
 
 
 def _stress_gpa(stress_kbar: Any) -> NDArray[np.float64]:

@@ -23,6 +23,10 @@ def test_the_four_steps_follow_each_other_by_their_files(host, copper):
     found = relaxed.properties
     assert found["converged"] is True
     assert found["max_force"] < 0.02
+    note = relaxed.data["vasp.relax"]
+    forces = note["ionic_max_forces_ev_per_ang"]
+    assert len(forces) == len(note["ionic_energies_ev"]) == found["relax_steps"] > 1
+    assert forces[-1] == found["max_force"]
     assert abs(found["pressure_gpa"]) < 1.0
     # EMT's own lattice constant of copper
     assert (4 * found["volume_per_atom"]) ** (1 / 3) == pytest.approx(3.59, abs=0.01)
