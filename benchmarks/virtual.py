@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,8 @@ from heapq import heappop, heappush
 from itertools import count
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
+
+from common import ROOT
 
 from stargen.executing.buffer import Line, TaskBuffer, Waiting
 from stargen.executing.capacity import Capacity, Grant, Topology
@@ -45,6 +48,8 @@ from stargen.scheduling.events import (
 from stargen.scheduling.plan import JobPlan, Plan
 from stargen.scheduling.scheduler import Scheduler
 from stargen.status import Status
+
+sys.path.insert(0, str(ROOT / "tests"))
 
 MESSAGE_S = 0.001
 TURN_S = 0.001
@@ -83,18 +88,11 @@ def job(
 
 def planned(*jobs: JobPlan) -> Plan:
     """The plan of these jobs, upstream ones first."""
-    names = [each.name for each in jobs]
-    numbered = [
-        replace(
-            each,
-            index=index,
-            inputs=tuple(names.index(name) for name in each.spec.inputs),
-            outputs=tuple(i for i, other in enumerate(jobs) if each.name in other.spec.inputs),
-        )
-        for index, each in enumerate(jobs)
-    ]
-    campaign = Campaign("virtual", tuple(each.spec for each in jobs))
-    return Plan(campaign, tuple(numbered), "digest", "text")
+    from support.plans import joined
+
+    specs = tuple(each.spec for each in jobs)
+    numbered = (replace(each, **place) for each, place in zip(jobs, joined(specs), strict=True))
+    return Plan(Campaign("virtual", specs), tuple(numbered), "digest", "text")
 
 
 class Flight(NamedTuple):

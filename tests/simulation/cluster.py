@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from support.plans import joined
+
 from stargen import records
 from stargen.codec import pack
 from stargen.crystal import Envelope
@@ -83,15 +85,9 @@ def job(
 
 
 def plan(*jobs: dict, stop=None, seed: int = 0) -> Plan:
-    names = [each["spec"].name for each in jobs]
-    plans = []
-    for index, each in enumerate(jobs):
-        inputs = tuple(names.index(n) for n in each["spec"].inputs)
-        outputs = tuple(
-            i for i, other in enumerate(jobs) if each["spec"].name in other["spec"].inputs
-        )
-        plans.append(JobPlan(index=index, inputs=inputs, outputs=outputs, **each))
-    campaign = Campaign("test", tuple(each["spec"] for each in jobs), seed=seed, stop=stop)
+    specs = tuple(each["spec"] for each in jobs)
+    plans = (JobPlan(**each, **place) for each, place in zip(jobs, joined(specs), strict=True))
+    campaign = Campaign("test", specs, seed=seed, stop=stop)
     return Plan(campaign, tuple(plans), "digest", "text")
 
 
