@@ -21,6 +21,8 @@ from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.session import Limits
 
+RANK = "STARGEN_RANK"
+"""Environment variable: which of an allocation's nodes a process is on."""
 _SOCKET_NAME_CHARS = 16
 
 

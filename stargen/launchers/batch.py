@@ -109,18 +109,18 @@ class System(Protocol):
     """Whether to ask the queue for all jobs of the user is no more work than for known ones."""
 
     def header(self, pool: Pool, nodes: int) -> dict[str, Any]:
-        """The options at the head of a script but for name, output and walltime."""
+        """The options at the head of a script but for name, output and walltime.
+
+        Raises
+        ------
+        NodeError : the site file does not say what this system must be told
+        """
         ...
 
     def walltime(self, seconds: float) -> dict[str, Any]: ...
 
     def spread(self, nodes: int, cores: int) -> list[str]:
-        """What runs a command once on each node of the allocation.
-
-        Raises
-        ------
-        NodeError : that is not known of this system
-        """
+        """What runs a command once on each node of the allocation, and tells it on which."""
         ...
 
     def notice(self, seconds: float) -> list[str]:

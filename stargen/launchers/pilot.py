@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stargen.config import Limits, Pool
-from stargen.launchers.base import NodeSpec, socket_name
+from stargen.launchers.base import RANK, NodeSpec, socket_name
 from stargen.launchers.local import command
 from stargen.store import CampaignFolder
 from stargen.transport.dialing import be_there
@@ -29,8 +29,8 @@ from stargen.transport.meeting import MeetingPlace
 
 log = logging.getLogger(__name__)
 
-RANKS = ("SLURM_PROCID", "PBS_NODENUM", "PMI_RANK", "LSF_PM_TASKID")
-"""Where batch systems say which of an allocation's nodes a process is on."""
+RANKS = (RANK, "SLURM_PROCID", "PBS_NODENUM", "PMI_RANK")
+"""Where our scripts and batch systems say which of an allocation's nodes a process is on."""
 _STARTS = 5
 _RESTART_S = 2.0
 _LOOK_S = 0.05

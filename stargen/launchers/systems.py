@@ -12,6 +12,7 @@ from qtoolkit.io.slurm import SlurmIO
 
 from stargen.config import Batch, Pool
 from stargen.errors import NodeError
+from stargen.launchers.base import RANK
 from stargen.launchers.batch import BatchLauncher, Language
 from stargen.launchers.lsf import LsfIO
 
@@ -23,11 +24,6 @@ class _System:
 
     name = ""
     by_user = True
-
-    def spread(self, nodes: int, cores: int) -> list[str]:
-        raise NodeError(
-            f"it has no allocations of {nodes} nodes here: set nodes = 1", node=self.name
-        )
 
     def reasons(self, stdout: str) -> Mapping[str, str]:
         return {}
@@ -143,7 +139,10 @@ class Pbs(_System):
 
 
 class Sge(_System):
-    """Grid Engine. How many cores a job gets is a parallel environment's, by the site's name."""
+    """Grid Engine. How many cores a job gets is a parallel environment's, by the site's name.
+
+    Those of several nodes must be such that `qrsh -inherit` may start programs on each.
+    """
 
     name = "Grid Engine"
 
@@ -152,8 +151,12 @@ class Sge(_System):
 
     def header(self, pool: Pool, nodes: int) -> dict[str, Any]:
         batch = pool.batch
-        if nodes > 1:
-            self.spread(nodes, 1)
+        if nodes > 1 and not any("-pe " in line for line in batch.lines):
+            problem = (
+                f"{nodes} nodes of {pool.limits.cores} cores need a parallel environment; name it"
+                f' in lines: "#$ -pe NAME {nodes * (pool.limits.cores or 1)}"'
+            )
+            raise NodeError(problem, node=self.name)
         options = {
             "queue": batch.partition,
             "device": batch.account,  # so qtoolkit calls the project of -P
@@ -164,6 +167,9 @@ class Sge(_System):
 
     def walltime(self, seconds: float) -> dict[str, Any]:
         return {"walltime": _clock(seconds)}
+
+    def spread(self, nodes: int, cores: int) -> list[str]:
+        return _on_each("PE_HOSTFILE", 'qrsh -inherit -nostdin "$host"')
 
 
 class Lsf(_System):
@@ -192,11 +198,21 @@ class Lsf(_System):
         return {"minutes": max(1, int(seconds // 60))}
 
     def spread(self, nodes: int, cores: int) -> list[str]:
-        return ["blaunch"]  # of itself once on each host of the allocation
+        return _on_each("LSB_DJOB_HOSTFILE", 'blaunch "$host"')
 
     def reasons(self, stdout: str) -> Mapping[str, str]:
         rows = [line.split("|") for line in stdout.splitlines() if line.count("|") >= 3]
         return {r[0].strip(): r[3].strip() for r in rows if r[3].strip() not in ("", "-")}
+
+
+def _on_each(hosts: str, launch: str) -> list[str]:
+    """What starts a command on each host by `launch`, and tells it on which it is.
+
+    `hosts` is the variable that names the file of hosts, each perhaps several times.
+    """
+    start = f'{launch} env {RANK}=$n "$@" & n=$((n + 1))'
+    script = f"""n=0; for host in $(cut -d" " -f1 "${hosts}" | sort -u); do {start}; done; wait"""
+    return ["/bin/sh", "-c", script, "spread"]
 
 
 def _lines(own: str, batch: Batch) -> str:

@@ -64,7 +64,8 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, text: str, name: str, output: str) -> int:
+    def add(self, text: str, name: str, output: str, hosts: str = "") -> int:
+        """Run a script; `hosts` names the variable for the file of the two hosts that it has."""
         number = 17 + len(list(self.folder.glob("job-*")))
         script = self.folder / f"script-{number}"
         script.write_text(text)
@@ -75,11 +76,18 @@ class Jobs:
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
+                env={**os.environ, **({hosts: str(self._hosts())} if hosts else {})},
             )
         note = {"id": number, "name": name, "pid": process.pid}
         (self.folder / f"job-{number}").write_text(json.dumps(note))
         self.answer()
         return number
+
+    def _hosts(self) -> Path:
+        """Each host several times, as with LSF, and more on each line, as with Grid Engine."""
+        file = self.folder / "hosts"
+        file.write_text("".join(f"node{n} 2 all.q@node{n} UNDEFINED\n" for n in (2, 1, 2, 1)))
+        return file
 
     def answer(self) -> None:
         """Take a while, if a file says so: what is submitted then is not known yet to be so."""
@@ -146,12 +154,15 @@ def pbs(jobs: Jobs, command: str, arguments: list[str]) -> int:
 
 
 def sge(jobs: Jobs, command: str, arguments: list[str]) -> int:
+    if command == "qrsh":
+        assert arguments[:2] == ["-inherit", "-nostdin"], arguments
+        return on_host(*arguments[2:])
     if command == "qsub":
         if (jobs.folder / "refuse").exists():
             return refuse("Unable to run job: job rejected: only 1 job allowed per user\nExiting.")
         text = Path(arguments[-1]).read_text()
         name = _head(text, "#$", "-N")
-        number = jobs.add(text, name, _head(text, "#$", "-o"))
+        number = jobs.add(text, name, _head(text, "#$", "-o"), "PE_HOSTFILE")
         print(f'Your job {number} ("{name}") has been submitted')
         return 0
     if command == "qdel":
@@ -163,12 +174,21 @@ def sge(jobs: Jobs, command: str, arguments: list[str]) -> int:
     return 0
 
 
+def on_host(host: str, *command: str) -> int:
+    """Run a command; both hosts are this machine."""
+    assert re.fullmatch(r"node[12]", host), host
+    os.execvp(command[0], command)
+
+
 def lsf(jobs: Jobs, command: str, arguments: list[str]) -> int:
+    if command == "blaunch":
+        return on_host(*arguments)
     if command == "bsub":
         if (jobs.folder / "refuse").exists():
             return refuse("Job not submitted: user's pending job threshold has been reached.")
         text = sys.stdin.read()
-        number = jobs.add(text, _head(text, "#BSUB", "-J"), _head(text, "#BSUB", "-o"))
+        output = _head(text, "#BSUB", "-o")
+        number = jobs.add(text, _head(text, "#BSUB", "-J"), output, "LSB_DJOB_HOSTFILE")
         print(f"Job <{number}> is submitted to queue <normal>.")
         return 0
     if command == "bkill":
@@ -182,8 +202,8 @@ def lsf(jobs: Jobs, command: str, arguments: list[str]) -> int:
 
 
 SYSTEMS = {"pbs": pbs, "sge": sge, "lsf": lsf}
-NAMES = {"pbs": ("qsub", "qstat", "qselect", "qdel"), "sge": ("qsub", "qstat", "qdel"),
-         "lsf": ("bsub", "bjobs", "bkill")}  # fmt: skip
+NAMES = {"pbs": ("qsub", "qstat", "qselect", "qdel"), "sge": ("qsub", "qstat", "qdel", "qrsh"),
+         "lsf": ("bsub", "bjobs", "bkill", "blaunch")}  # fmt: skip
 
 
 def install(system: str, folder: Path) -> dict[str, str]:

@@ -44,6 +44,24 @@ def test_a_campaign_runs_in_allocations(system: str, tmp_path: Path):
         login.sweep()
 
 
+@pytest.mark.parametrize("system", ["sge", "lsf"])
+def test_one_allocation_may_have_several_nodes(system: str, tmp_path: Path):
+    login = Login(tmp_path / "work", system)
+    site = SITE.replace('"slurm"', f'"{system}"') + 'nodes = 2\nlines = ["#$ -pe mpi 4"]\n'
+    login.write("stargen.toml", site)
+    more = "resources = { nodes = 2, cores = 2 }"
+    login.write("campaign.toml", WORK.format(count=3, seconds=0.3, more=more))
+    try:
+        code, text = login.stargen("up", "campaign.toml", timeout_s=100)
+        assert code == 0, text
+        Books(login.base / "campaigns" / "far" / "journal").check_complete()
+        assert "node cpu-1.0 joined" in text
+        assert "node cpu-1.1 joined" in text
+        assert wait_for(lambda: not login.processes(), 20.0)
+    finally:
+        login.sweep()
+
+
 def test_a_job_that_was_submitted_as_the_master_died_is_found_by_the_next(tmp_path: Path):
     login = Login(tmp_path / "work", "pbs")
     batch = login.base / "batch"
