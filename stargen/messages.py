@@ -148,10 +148,9 @@ class DefineJob:
     """What an agent and its workers must know of a job before its first task.
 
     `program`: the calculator is an external program; `affinity`: workers that loaded the same key
-    are preferred; `keyed`: run groups by key; `commands`: the site's names for programs;
-    `corrections`: how often a program's input may be mended within one attempt; `apart`: the agent
-    does not see the master's folders, so that files travel; `files`: rows of [name, [[path below,
-    size, time of writing], ...]] of what the job reads then.
+    are preferred; `commands`: the site's names for programs; `corrections`: how often a program's
+    input may be mended within one attempt; `apart`: the agent does not see the master's folders, so
+    that files travel; `files`: rows of [name, [[path below, size, time], ...]] of what it reads then.
     """
 
     job: int
