@@ -150,7 +150,7 @@ class DefineJob:
     `program`: the calculator is an external program; `affinity`: workers that loaded the same key
     are preferred; `commands`: the site's names for programs; `corrections`: how often a program's
     input may be mended within one attempt; `apart`: the agent does not see the master's folders, so
-    that files travel; `files`: rows of [name, [[path below, size, time], ...]] of what it reads then.
+    that files travel; `files`: rows of [name, [[path below, size, time], ...]] of what it reads.
     """
 
     job: int
