@@ -25,7 +25,8 @@ class Novel:
     def open(self, context: Context) -> None:
         self._params: NovelParams = context.params
         try:
-            self._reference = ReferenceSet(context.input_file(self._params.reference), self._params)
+            path = context.input_file(self._params.reference)
+            self._reference = ReferenceSet(path, self._params, context)
         except (ValueError, OSError) as error:
             raise UserTaskError(f"reference {self._params.reference}: {error}") from error
         self._matcher = Matcher(self._params)

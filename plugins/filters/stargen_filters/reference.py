@@ -1,7 +1,8 @@
 """A file of known crystals by reduced formula; a crystal is parsed when its formula is met.
 
 No worker could parse a million CIFs, but only formulas that candidates have are ever looked at.
-Rows are held compressed, at about half a kilobyte each.
+Rows are held compressed, at about half a kilobyte each, once on a node: arrays that all its workers
+map, and in which a formula is found by its hash.
 """
 
 from __future__ import annotations
@@ -14,12 +15,16 @@ import re
 import sys
 import warnings
 import zlib
-from collections import defaultdict
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
-from stargen.codec import pack_bulk, unpack_bulk
+import numpy as np
+
+from stargen.calculators.context import file_key
+from stargen.calculators.contract import Context
+from stargen.codec import pack, pack_bulk, unpack, unpack_bulk
 from stargen.crystal import Crystal
 from stargen.elements import ATOMIC_NUMBERS, reduced_formula
 from stargen_filters.params import NovelParams
@@ -45,29 +50,57 @@ class ReferenceSet:
     ----------
     path : CSV with a ``cif`` column, JSON lines of pymatgen structures, or extended XYZ; CSV and
         JSON lines may be gzipped
+    context : keeps what is made of the file
 
     Raises
     ------
     ValueError : if the file is not what its name says, or a CSV lacks the columns named
     """
 
-    def __init__(self, path: Path, params: NovelParams) -> None:
+    def __init__(self, path: Path, params: NovelParams, context: Context) -> None:
         rows, self._parse = _FORMATS[_suffix(path)]
-        self._rows: dict[str, list[tuple[str, bytes]]] = defaultdict(list)
-        for row in rows(path, params):
-            packed = zlib.compress(row.text, _ZLIB_LEVEL)
-            self._rows[row.formula].append((row.name, packed))
+        key = f"{file_key(path)} known by {params.id_column}, {params.formula_column}"
+        arrays = context.shared_arrays(key, lambda: _packed(rows(path, params)))
+        self._hashes, self._ends, self._rows = (arrays[name] for name in ("hash", "end", "rows"))
 
     def __len__(self) -> int:
-        return sum(map(len, self._rows.values()))
+        return len(self._hashes) - 1
 
     def crystals(self, formula: str) -> Iterator[tuple[str, Crystal]]:
         """The known crystals of a formula, in file order; unreadable ones are logged, left out."""
-        for name, packed in self._rows.get(formula, ()):
+        wanted = _hash(formula)
+        first, last = (np.searchsorted(self._hashes, wanted, side) for side in ("left", "right"))
+        for i in range(int(first), int(last)):
+            row = self._rows[self._ends[i - 1] if i else 0 : self._ends[i]]
+            found, name, packed = unpack(row.tobytes())
+            if found != formula:
+                continue
             try:
                 yield name, self._parse(zlib.decompress(packed))
             except Exception as error:  # a parser may raise anything on a row it cannot read
                 _log.warning("reference crystal %s is unreadable: %s", name, error)
+
+
+def _packed(rows: Iterator[Row]) -> dict[str, np.ndarray]:
+    """Rows in the order of their formulas' hashes, and where each ends.
+
+    A last row that no formula has stands for itself: arrays without entries cannot be mapped.
+    """
+    found = [
+        (_hash(row.formula), pack((row.formula, row.name, zlib.compress(row.text, _ZLIB_LEVEL))))
+        for row in rows
+    ]
+    found.sort(key=lambda pair: pair[0])  # stable: in file order within a formula
+    found.append((np.uint64(2**64 - 1), pack(("", "", b""))))
+    return {
+        "hash": np.array([pair[0] for pair in found]),
+        "end": np.cumsum([len(pair[1]) for pair in found]),
+        "rows": np.frombuffer(b"".join(pair[1] for pair in found), np.uint8),
+    }
+
+
+def _hash(formula: str) -> np.uint64:
+    return np.frombuffer(blake2b(formula.encode(), digest_size=8).digest(), np.uint64)[0]
 
 
 def alphabetical_formula(text: str) -> str:

@@ -10,6 +10,7 @@ from stargen_filters.info import novel
 from stargen_filters.params import NovelParams
 from stargen_filters.reference import ReferenceSet, alphabetical_formula
 
+from stargen.calculators.conformance import LocalContext
 from stargen.crystal import Candidate, Crystal
 from stargen.errors import UserTaskError
 
@@ -106,7 +107,8 @@ def test_rows_that_cannot_be_read_are_logged_and_left_out(run, tmp_path, caplog)
 
 def test_only_formulas_that_are_met_are_parsed(tmp_path, monkeypatch):
     write_csv(tmp_path)
-    reference = ReferenceSet(tmp_path / "known.csv", NovelParams(reference="known.csv"))
+    params = NovelParams(reference="known.csv")
+    reference = ReferenceSet(tmp_path / "known.csv", params, LocalContext())
     assert len(reference) == 2
     assert [name for name, _ in reference.crystals("MgO")] == ["mp-2"]
     assert not list(reference.crystals("LiF"))
@@ -115,8 +117,33 @@ def test_only_formulas_that_are_met_are_parsed(tmp_path, monkeypatch):
 def test_formulas_may_come_from_a_column(tmp_path):
     (tmp_path / "known.csv").write_text(csv_text([("mp-1", cif(salt()))], formula="Na2Cl2"))
     params = NovelParams(reference="known.csv", formula_column="formula")
-    reference = ReferenceSet(tmp_path / "known.csv", params)
+    reference = ReferenceSet(tmp_path / "known.csv", params, LocalContext())
     assert [name for name, _ in reference.crystals("ClNa")] == ["mp-1"]
+
+
+def test_one_worker_reads_the_file_for_all(tmp_path, monkeypatch):
+    write_csv(tmp_path)
+    params, context = NovelParams(reference="known.csv"), LocalContext()
+    first = ReferenceSet(tmp_path / "known.csv", params, context)
+    monkeypatch.setattr(csv, "DictReader", None)
+    second = ReferenceSet(tmp_path / "known.csv", params, context)
+    assert [name for name, _ in second.crystals("ClNa")] == ["mp-1"]
+    assert not list(first.crystals("LiF"))
+    other = NovelParams(reference="known.csv", id_column="name")
+    with pytest.raises(TypeError):
+        ReferenceSet(tmp_path / "known.csv", other, context)
+
+
+def test_a_reference_may_be_empty_and_name_a_formula_often(tmp_path):
+    (tmp_path / "none.csv").write_text(csv_text([]))
+    none = ReferenceSet(tmp_path / "none.csv", NovelParams(reference="none.csv"), LocalContext())
+    assert (len(none), list(none.crystals("ClNa"))) == (0, [])
+    rows = [(f"mp-{i}", cif(salt(5.6 + i / 10))) for i in range(5)]
+    rows.insert(2, ("other", cif(salt(cation=12, anion=8))))
+    (tmp_path / "many.csv").write_text(csv_text(rows))
+    many = ReferenceSet(tmp_path / "many.csv", NovelParams(reference="many.csv"), LocalContext())
+    assert [name for name, _ in many.crystals("ClNa")] == [f"mp-{i}" for i in range(5)]
+    assert [name for name, _ in many.crystals("MgO")] == ["other"]
 
 
 def test_a_missing_column_stops_the_job(run, tmp_path):
