@@ -13,7 +13,8 @@ from qtoolkit.io.slurm import SlurmIO
 from stargen.config import Batch, Pool
 from stargen.errors import NodeError
 from stargen.launchers.base import RANK
-from stargen.launchers.batch import BatchLauncher, Language
+from stargen.launchers.batch import BatchLauncher
+from stargen.launchers.language import Language
 from stargen.launchers.lsf import LsfIO
 
 _NO_REASON = ("", "None")
