@@ -88,6 +88,8 @@ def read_weights(path: Path, kind: str) -> Weights:
             arrays = {name: _array(archive, name) for name in header["arrays"]}
     except FileNotFoundError:
         raise WeightsError("there is no such file", file=path) from None
+    except IsADirectoryError:
+        raise WeightsError("is a folder; name the file of weights in it", file=path) from None
     except KeyError as error:
         raise WeightsError(f"incomplete: {error.args[0]}", file=path) from error
     except (zipfile.BadZipFile, EOFError, ValueError, OSError) as error:

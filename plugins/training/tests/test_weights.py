@@ -66,6 +66,8 @@ def test_a_flipped_bit(weights, tmp_path):
 
 def test_foreign_files(weights, tmp_path):
     path = tmp_path / "w.npz"
+    with pytest.raises(WeightsError, match="is a folder; name the file"):
+        read_weights(tmp_path, "line")
     with pytest.raises(WeightsError, match="no such file"):
         read_weights(path, "line")
     np.savez(path, a=np.ones(3))
