@@ -7,7 +7,7 @@ the time until their effect is written to the terminal is taken; the same again 
 the nodes are stopped, which is what the viewer takes by itself. In the end the viewer's journal is
 folded again, to see that what was shown is what happened.
 
-    python benchmarks/dashboard.py --seconds 15 --rounds 8
+    python benchmarks/dashboard.py --seconds 20 --rounds 8 --tasks 2000000
     python benchmarks/dashboard.py --quick
 """
 
@@ -167,6 +167,7 @@ def latencies(viewer: Viewer, rounds: int) -> Latencies:
             time.sleep(0.25)
     now_busy, now_all = machine_s()
     found.load = (now_busy - busy) / (now_all - all_)
+    print(f"{found.p95_ms:.0f} ms with cores busy to {found.load:.0%}", file=sys.stderr, flush=True)
     return found
 
 
@@ -214,7 +215,9 @@ def stretch(folder: Path, master: int, viewer: Viewer | None, page: str, seconds
     rate = (finished(folder) - done) / wall_s
     sent = ((viewer.bytes if viewer else 0) - written) / wall_s
     load = (now_busy - busy) / (now_all - all_)
-    return Stretch(page, rate, 100 * used_s / wall_s, 100 * looked_s / wall_s, sent, load)
+    made = Stretch(page, rate, 100 * used_s / wall_s, 100 * looked_s / wall_s, sent, load)
+    print(made, file=sys.stderr, flush=True)
+    return made
 
 
 def measure(options: argparse.Namespace) -> Measured:
@@ -289,8 +292,8 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2000)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=5000.0)
-    parser.add_argument("--seconds", type=float, default=15.0, help="of each stretch")
-    parser.add_argument("--rounds", type=int, default=6, help="of all keys")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each stretch")
+    parser.add_argument("--rounds", type=int, default=5, help="of all keys")
     parser.add_argument("--quick", action="store_true", help="a small one, of half a minute")
     options = parser.parse_args()
     if options.quick:

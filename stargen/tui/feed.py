@@ -160,9 +160,9 @@ class Feed:
         if self._travelling.locked():
             return  # keys that are pressed while the last one is still at work add nothing
         async with self._travelling:
+            lives = self._lives
             if self._first is None:
                 self._first = await asyncio.to_thread(first_moment, self.journal)
-            lives = self._lives
             at = max(self._first or 0.0, min(at, self.live.status.at))
             past = await self._travelled(at)
             if lives == self._lives:  # nobody has gone back to the present meanwhile

@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
 
 import pytest
 from support.terminal import PATIENCE_S, Terminal
 
+from stargen.master.control import ControlClient
 from stargen.master.detached import detach
+from stargen.store import CampaignFolder
 
 TEXT = """
 [campaign]
@@ -86,6 +89,99 @@ def test_a_live_campaign_in_a_terminal_through_the_death_of_its_master(campaign,
         terminal.press("q")
         assert terminal.until_over() == 0
     os.kill(campaign.pid, 0)  # it runs on
+
+
+@pytest.mark.slow
+@needs_tmux
+def test_several_look_and_none_disturbs_the_others_or_the_campaign(campaign, tmp_path):
+    environment = {"LANG": "C.UTF-8", "TERM": "screen-256color"}
+    with ExitStack() as stack:
+        viewers = []
+        for name in ("killed", "stopped", "watching"):
+            (tmp_path / name).mkdir()
+            terminal = Terminal(tmp_path / name, top(campaign.folder), **environment)
+            viewers.append(stack.enter_context(closing(terminal)))
+        killed, stopped, watching = viewers
+        for each in viewers:
+            each.until("seen +● running")
+        for each in (stopped, watching):
+            each.press("3")
+            each.until(r"make/\d+ +finished")
+        before, memory_mib = finished(campaign), memory_of(campaign.pid)
+        stack.enter_context(closing(asked_and_never_read(campaign)))
+        os.kill(killed.pid, signal.SIGKILL)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        passed(campaign, before + 50)
+        assert newest_shown(watching, before + 40) > before, "the one who is left sees it go on"
+        assert newest_shown(stopped) <= before + 40, "the other one stands still"
+        os.kill(stopped.pid, signal.SIGCONT)
+        newest_shown(stopped, before + 50)
+        assert memory_of(campaign.pid) < memory_mib + 8, "what nobody reads is not kept"
+        watching.press("q")
+        assert watching.until_over() == 0
+        passed(campaign, finished(campaign) + 10)
+
+
+def asked_and_never_read(campaign):
+    """A connection to the master at whose other end nobody listens to the answers."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(CampaignFolder(campaign.folder).socket("control")))
+    client.setblocking(False)
+    many = b'{"do": "status"}\n' * 20_000  # whose answers come to 60 MB and more
+    with suppress(BlockingIOError):
+        while many:
+            many = many[client.send(many) :]
+    return client
+
+
+def finished(campaign):
+    with ControlClient.of(campaign.folder) as master:
+        return master.status()["jobs"][0]["tasks"]["finished"]
+
+
+def passed(campaign, number):
+    deadline = time.monotonic() + PATIENCE_S
+    while finished(campaign) < number:
+        assert time.monotonic() < deadline, "the campaign stands still"
+        time.sleep(0.2)
+
+
+def newest_shown(terminal, at_least=0):
+    """The newest finished task in a terminal that shows tasks, once it is so new."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        seen = terminal.screen()
+        newest = max(map(int, re.findall(r"make/(\d+) +finished", seen)), default=0)
+        if newest >= at_least:
+            return newest
+        assert time.monotonic() < deadline, f"{at_least} is not shown:\n{seen}"
+        time.sleep(0.2)
+
+
+def memory_of(pid):
+    """MiB that a process has at present."""
+    told = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", told)[1]) / 1024
+
+
+@pytest.mark.slow
+@needs_tmux
+def test_a_campaign_that_was_started_with_a_view_outlives_it(tmp_path):
+    file, folder = tmp_path / "campaign.toml", tmp_path / "out"
+    file.write_text(TEXT)
+    command = [*STARGEN, "up", str(file), "--folder", str(folder), "--tui"]
+    try:
+        with closing(Terminal(tmp_path, command, LANG="C.UTF-8", TERM="screen-256color")) as view:
+            view.until("seen +● running")
+            view.press("q")
+            assert view.until_over() == 0
+        with ControlClient.of(folder) as master:
+            begun = master.status()
+            os.kill(begun["master"]["pid"], 0)
+            assert begun["state"] == "running"
+    finally:
+        command = [*STARGEN, "down", "--now", "--campaign", str(folder)]
+        subprocess.run(command, check=False, timeout=90)
 
 
 @pytest.mark.slow

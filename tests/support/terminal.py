@@ -4,6 +4,7 @@ import re
 import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 
 PATIENCE_S = 120.0
 
@@ -24,6 +25,13 @@ class Terminal:
             [*self._base, *arguments], capture_output=True, text=True, check=True, timeout=30
         )
         return done.stdout
+
+    @property
+    def pid(self):
+        """The command's process, below the shell that runs it."""
+        shell = int(self.tmux("display-message", "-p", "-t", "top", "#{pane_pid}"))
+        (child,) = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        return int(child)
 
     def press(self, *keys):
         self.tmux("send-keys", "-t", "top", *keys)

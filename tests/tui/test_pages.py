@@ -5,12 +5,14 @@ from support.viewer import dashboard, press, seen, settled, text
 from textual.widgets import Input
 
 from stargen.tui.dialogs import Confirm, Words
-from stargen.tui.page import TABS, Page
+from stargen.tui.keys import Keys
+from stargen.tui.page import TABS, Page, Pulse
 from stargen.tui.screens.candidates import CandidatePage
 from stargen.tui.screens.failures import FailurePage
 from stargen.tui.screens.journal import RecordPage
 from stargen.tui.screens.nodes import NodePage
 from stargen.tui.screens.task import TaskPage
+from stargen.tui.themes import DARK, LIGHT, SAFE, SIXTEEN
 from stargen.tui.widgets.heatgrid import HeatGrid
 from stargen.tui.widgets.table import Table
 
@@ -149,6 +151,55 @@ async def test_the_table_of_nodes_sorts_reverses_and_keeps_its_cursor(shown):
         assert table.key == table.rows[0].key
         await press(pilot, "pagedown", "pageup")
         assert table.key == table.rows[0].key
+
+
+async def test_the_cursor_is_seen_as_soon_as_keys_go_there(shown):
+    app = dashboard(shown)
+    async with seen(app) as pilot:
+        await press(pilot, "2", "tab")
+        assert "▶" in app.screen.query_one("#nodes", Table).text
+        await press(pilot, "shift+tab")
+        assert "▶" not in app.screen.query_one("#nodes", Table).text
+
+
+async def test_whatever_rows_are_sorted_by_is_marked(shown):
+    app = dashboard(shown)
+    async with seen(app, (160, 50)) as pilot:
+        for page in "2345":
+            await press(pilot, page)
+            table = app.screen.query(Table).first()
+            table.focus()
+            for column in [column.title for column in table.columns if column.sort]:
+                table._sort_by(column)
+                await settled(pilot)
+                assert "▲" in table.text or "▼" in table.text, column
+
+
+async def test_the_last_line_names_keys_that_work_and_takes_clicks(shown):
+    app = dashboard(shown)
+    async with seen(app) as pilot:
+        await press(pilot, "3")
+        keys = app.screen.query_one(Keys)
+        assert "x Why?" in keys.text
+        await pilot.resize_terminal(40, 24)
+        await settled(pilot)
+        assert "x Why?" not in keys.text
+        assert keys.text.endswith("? Help q Quit"), "as long as there is room for anything"
+        await pilot.click(keys, offset=(keys.text.index("Help"), 0))
+        await settled(pilot)
+        assert isinstance(app.screen, Words)
+
+
+async def test_another_theme_draws_in_other_colours(shown):
+    app = dashboard(shown)
+    async with seen(app) as pilot:
+        made = {}
+        for theme in (DARK, LIGHT, SAFE, SIXTEEN, "nord"):
+            app.theme = theme
+            await settled(pilot)
+            made[theme] = app.screen.query_one(Pulse)._inked("good").color
+        assert len(set(made.values())) == len(made)
+        assert made[SIXTEEN].number == 2, "the terminal's own green"
 
 
 async def test_the_grid_changes_its_colour_and_the_view_its_parts(shown):
