@@ -19,7 +19,7 @@ from stargen.errors import UserError
 from stargen_diffusion import judging
 from stargen_diffusion.card import model_card
 from stargen_diffusion.data import cleaned
-from stargen_diffusion.info import SampleParams
+from stargen_diffusion.info import PredictParams, SampleParams
 from stargen_diffusion.measures import Interval, coverage, density, resampled, share, wasserstein
 from stargen_diffusion.model import load_model
 from stargen_diffusion.sources import SPLITS, read
@@ -40,7 +40,9 @@ def evaluate_diffusion(
     each: Annotated[int, typer.Option(help="samples of each composition (CSP)")] = 1,
     steps: Annotated[int, typer.Option(help="of the sampler")] = _SAMPLER.steps,
     correctors: Annotated[int, typer.Option(help="a step")] = _SAMPLER.correctors,
-    anneal: Annotated[float, typer.Option(help="of the sampler")] = _SAMPLER.anneal,
+    anneal: Annotated[
+        float | None, typer.Option(help="of the sampler; else the calculator's", show_default=False)
+    ] = None,
     temperature: Annotated[float, typer.Option(help="of the choice of types")] = 1.0,
     balanced: Annotated[bool, typer.Option(help="as the parameter of diffusion.sample")] = False,
     seed: Annotated[int, typer.Option()] = 0,
@@ -69,9 +71,12 @@ def evaluate_diffusion(
     rows = read(data)
     truth = cleaned(rows.of(split, 0.1), _MAX_ATOMS).crystals
     known = rows.of("train", 0.1)
+    csp = model.config.types == "known"
+    if anneal is None:
+        anneal = (PredictParams() if csp else _SAMPLER).anneal
     plan: dict[str, Any] = {"steps": steps, "correctors": correctors, "anneal": anneal}
     began = time.process_time()
-    if model.config.types == "known":
+    if csp:
         params = {"weights": weights, "samples": each, **plan}
         chosen = np.random.default_rng(seed).permutation(len(truth))[:samples]
         found = prediction_figures([truth[at] for at in chosen], params, seed)
