@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support.shown import ToldMaster, lay_shown  # noqa: E402 - found by the line above
-from support.viewer import dashboard, press, seen, told  # noqa: E402
+from support.viewer import dashboard, press, seen, settled, told  # noqa: E402
 
 from stargen.store import CampaignFolder  # noqa: E402
 
@@ -52,7 +52,8 @@ SHOWN = frozenset(
 )  # fmt: skip
 """Those that the documentation shows."""
 
-THEMES = {"overview": ("stargen-light", "stargen-safe", "stargen-16")}
+_OTHERS = ("stargen-light", "stargen-safe", "stargen-16")
+THEMES = dict.fromkeys(("overview", "nodes", "tasks", "failures", "help"), _OTHERS)
 _CLEAR = ("escape", "escape", "escape", "end", "1")
 
 
@@ -71,7 +72,7 @@ async def draw(campaign: CampaignFolder, folder: Path, *, every: bool) -> list[P
                 written.append(_write(folder / f"{page}-{name}.svg", app.export_screenshot()))
                 for theme in THEMES.get(page, ()) if every else ():
                     app.theme = theme
-                    await press(pilot, "1")
+                    await settled(pilot)
                     file = folder / f"{page}-{name}-{theme.removeprefix('stargen-')}.svg"
                     written.append(_write(file, app.export_screenshot()))
                     app.theme = "stargen"

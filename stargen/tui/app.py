@@ -119,7 +119,7 @@ class Dashboard(App[None]):
             self._rests_until = began + _REST * (time.perf_counter() - began)
 
     def _refresh_page(self) -> None:
-        if isinstance(self.screen, Page):
+        if self.screen_stack and isinstance(self.screen, Page):  # there is none at the very end
             self.screen.refresh_all()
 
     # --- keys -------------------------------------------------------------------------------------

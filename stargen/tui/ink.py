@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
+from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -25,7 +26,7 @@ Line = list[Piece]
 
 
 class Ink(NamedTuple):
-    """What a style adds: variables of the theme, and whether it is bold."""
+    """What a style adds: variables of the theme, if it has them, and whether it is bold."""
 
     color: str = ""
     background: str = ""
@@ -34,10 +35,14 @@ class Ink(NamedTuple):
     def made(self, colours: Mapping[str, str]) -> Style:
         """As Rich has it."""
         return Style(
-            color=Color.parse(colours[self.color]).rich_color if self.color else None,
-            bgcolor=Color.parse(colours[self.background]).rich_color if self.background else None,
+            color=_colour(colours.get(self.color)),
+            bgcolor=_colour(colours.get(self.background)),
             bold=self.bold or None,
         )
+
+
+def _colour(value: str | None) -> RichColor | None:
+    return None if value is None else Color.parse(value).rich_color
 
 
 INKS = {
@@ -50,7 +55,7 @@ INKS = {
     "bad": Ink("ink-bad", bold=True),
     "accent": Ink("ink-accent"),
     "key": Ink("ink-accent", bold=True),
-    "cursor": Ink(background="ink-cursor", bold=True),
+    "cursor": Ink("ink-on-cursor", "ink-cursor", bold=True),
     "tab": Ink("ink-on-accent", "ink-accent", bold=True),
     "past": Ink("ink-on-accent", "ink-warn", bold=True),
     **{f"heat{level}": Ink(f"ink-heat{level}") for level in range(5)},
@@ -62,19 +67,32 @@ def width_of(line: Line) -> int:
 
 
 def fitted(line: Line, width: int) -> Line:
-    """Cut or filled to so many columns."""
+    """Filled to so many columns, or cut with an ellipsis."""
     made: Line = []
     room = width
     for text, style in line:
         size = cell_len(text)
         if size > room:
-            made.append((set_cell_size(text, room), style))
-            return made
+            return _cut(line, width)
         made.append((text, style))
         room -= size
     if room:
         made.append((" " * room, ""))
     return made
+
+
+def _cut(line: Line, width: int) -> Line:
+    text = "".join(text for text, _ in line)
+    end = "…" if width and cell_len(text.rstrip()) > width else ""
+    made: Line = []
+    room = width - len(end)
+    for text, style in line:
+        size = min(cell_len(text), room)
+        made.append((set_cell_size(text, size), style))
+        room -= size
+        if not room:
+            break
+    return [*made, (end, made[-1][1])] if end else made
 
 
 def spread(left: Line, right: Line, width: int) -> Line:

@@ -106,6 +106,7 @@ THEMES = (
             "border-blurred": "ansi_bright_black",
             "block-cursor-foreground": "ansi_black",
             "block-cursor-background": "ansi_white",
+            "ink-on-cursor": "ansi_bright_white",
             "input-cursor-background": "ansi_white",
             "input-cursor-foreground": "ansi_black",
             "input-selection-background": "ansi_blue",
