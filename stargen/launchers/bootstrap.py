@@ -149,6 +149,10 @@ class Bootstrap:
             self._ready[host] = replace(settings, interpreter=interpreter)
         return self._ready[host]
 
+    def forget(self, host: str) -> None:
+        """Look at the host again before the next use: what was there may be gone."""
+        self._ready.pop(host, None)
+
     async def _equip(self, bare: _BareNode, luggage: Luggage) -> str:
         """Bring a node what it lacks; the path of the interpreter that has it."""
         try:

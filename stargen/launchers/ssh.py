@@ -89,7 +89,11 @@ class SshLauncher:
         host = self._host(node.host, node.settings)
         node = replace(node, settings=await self._ready(node.host, node.settings))
         told = spec_to_json(_there(node))
-        answer = await self._ask(node.name, host, node.settings, START_S, "start", told)
+        try:
+            answer = await self._ask(node.name, host, node.settings, START_S, "start", told)
+        except NodeError:
+            self._bootstrap.forget(node.host)
+            raise
         return SshAccess(node, host, answer["socket"])
 
     async def stop(self, node: NodeSpec, agent_id: str, grace_s: float) -> list[int]:

@@ -34,20 +34,15 @@ ssh = {{ config = "{config}" }}
 limits = {{ cores = 1, memory_gib = 1, gpus = 0 }}
 """
 
-WORK = """\
-[campaign]
-name = "far"
-
+WORK = (
+    LIGHT
+    + """
 [[job]]
-name = "make"
-use = "echo.source"
-params = { count = 12 }
-
-[[job]]
-name = "draw"
-input = "make"
+name = "again"
+input = "draw"
 use = "nasty.draw"
 """
+)
 
 LOOK = """\
 [campaign]

@@ -231,6 +231,18 @@ async def test_hosts_with_one_folder_are_given_it_once(site, tmp_path):
     assert sorted("take" in shell.verbs for shell in shells) == [False, False, True]
 
 
+async def test_what_was_removed_meanwhile_comes_again(site, tmp_path):
+    giver, shell = Bootstrap(), Counting()
+    asked = ("cn1", shell, POOL, tmp_path / "there")
+    python = (await giver.ready(*asked)).interpreter or ""
+    await giver.ready(*asked)
+    assert shell.verbs[-1] == "make", "it is not asked about again and again"
+    await clean("cn1", LocalShell(), POOL, tmp_path / "there")
+    giver.forget("cn1")
+    assert (await giver.ready(*asked)).interpreter == python
+    assert imported(python) == "tiny tinier\n"
+
+
 # --- where it cannot be ---------------------------------------------------------------------------
 
 
