@@ -17,8 +17,7 @@ def calm_collector() -> Generator[None]:
     Python's usual rate costs more than the scheduling (benchmarks/control_plane.py shows it).
     """
     usual = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # and not a collection before it: that takes longer than a thousand tasks
     gc.set_threshold(_COLLECT_EVERY, 20, 50)
     try:
         yield
