@@ -31,12 +31,12 @@ from stargen.tui.gallery import (
 from stargen.tui.ink import Line, heading
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
-from stargen.tui.screens.nodes import span
 from stargen.tui.series import corrections_of, drawn, series_of, told
 from stargen.tui.spacegroups import space_group
 from stargen.tui.widgets.sheet import Sheet
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
 from stargen.tui.widgets.unitcell import UnitCell, inks
+from stargen.tui.windowed import Windowed
 from stargen.tui.words import short
 
 _FIXED = (
@@ -47,7 +47,7 @@ _FIXED = (
 _MOST_PROPERTIES = 8
 
 
-class Candidates(Page):
+class Candidates(Windowed):
     """A table of what a job put out, by any property, and the one under the cursor."""
 
     tab = "candidates"
@@ -58,7 +58,6 @@ class Candidates(Page):
         super().__init__(desk)
         self._showcase = Showcase(desk.journal)
         self._names: list[str] | None = None
-        self._first = 0
         self._rows: list[Exhibit] = []
         self._seen: str | None = None
 
@@ -82,12 +81,11 @@ class Candidates(Page):
         known = {column.title for column in table.columns}
         order = table.order if table.order and table.order.column in known else Order("id")
         chosen = ranked(chosen, order.column, reverse=order.reverse)
-        self._first = max(0, min(self._first, len(chosen) - 1))
-        self._rows = chosen[self._first : self._first + WINDOW]
+        self._rows = list(self.part(chosen))
         shown_job = self._showcase.shown
         job = "" if shown_job is None else f" of {self.desk.status.jobs[shown_job].name}"
         table.title = f"candidates{job}"
-        note = span(self._first, len(self._rows), len(chosen))
+        note = self.span(len(self._rows), len(chosen))
         if len(exhibits) >= NEWEST:
             note += f", the newest {count(NEWEST)}"
         columns = [column.title for column in table.columns]
@@ -146,19 +144,11 @@ class Candidates(Page):
             shown_job = self._showcase.shown
             place = jobs.index(shown_job) + 1 if shown_job in jobs else 0
             self._showcase.job = jobs[place % len(jobs)]
-            self._first = 0
+            self.first = 0
             self.show()
-
-    def on_table_ordered(self) -> None:
-        self._first = 0
-        self.show()
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_beside(event.key)
-
-    def on_table_beyond(self, event: Table.Beyond) -> None:
-        self._first = max(0, self._first + event.direction * (WINDOW // 2))
-        self.show()
 
     def on_table_opened(self, event: Table.Opened) -> None:
         exhibit = next((e for e in self._rows if _key(e) == event.key), None)

@@ -16,10 +16,11 @@ from stargen.tui.desk import Desk
 from stargen.tui.ink import Line, heading
 from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
-from stargen.tui.screens.nodes import span, undrain
+from stargen.tui.screens.nodes import undrain
 from stargen.tui.screens.task import TaskPage, hold, release, retry
 from stargen.tui.widgets.sheet import Sheet
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
+from stargen.tui.windowed import Windowed
 from stargen.tui.words import short
 
 ADVICE = {
@@ -64,7 +65,7 @@ def _key(group: FailureGroup) -> str:
     return "\n".join((str(group.job), group.failure, group.signature, group.node))
 
 
-class Failures(Page):
+class Failures(Windowed):
     """Groups of like failures, held jobs and nodes set aside."""
 
     tab = "failures"
@@ -74,10 +75,6 @@ class Failures(Page):
         Binding("H", "hold", "Hold", show=False),
         Binding("L", "release", "Release"),
     ]
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__(desk)
-        self._first = 0
 
     def body(self) -> Iterator[Widget]:
         yield Table(
@@ -95,9 +92,9 @@ class Failures(Page):
         groups = [group for group in status.failures.values() if self._accepts(group)]
         order = table.order or Order("count", True)
         groups.sort(key=_orders(status)[order.column], reverse=order.reverse)
-        part = groups[self._first : self._first + WINDOW]
+        part = self.part(groups)
         total = sum(group.count for group in groups)
-        note = f"{count(total)} in {span(self._first, len(part), len(groups))} groups"
+        note = f"{count(total)} in {self.span(len(part), len(groups))} groups"
         table.give([_group_row(group, status) for group in part], note if groups else "")
         stands = self.query_one("#stands", Table)
         rows = _standing(status)
@@ -144,15 +141,6 @@ class Failures(Page):
             undrain(self, table.key.removeprefix("node "))
         elif self._job is not None:
             release(self, self._job)
-
-    def on_table_ordered(self) -> None:
-        self._first = 0
-        self.show()
-
-    def on_table_beyond(self, event: Table.Beyond) -> None:
-        if event.table.id == "groups" and len(event.table.rows) >= WINDOW // 2:
-            self._first = max(0, self._first + event.direction * (WINDOW // 2))
-            self.show()
 
     def on_table_opened(self, event: Table.Opened) -> None:
         if event.table.id == "groups":

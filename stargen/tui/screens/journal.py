@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, cast
@@ -29,6 +30,9 @@ _RECORDS = (
     Column("record", 20),
     Column("what", 0),
 )
+_REST = 40.0
+"""Parts of rest for one of searching, while records come and nobody asks for something else."""
+
 _STYLES = {
     "TaskFailed": "bad",
     "NodeLost": "bad",
@@ -54,7 +58,8 @@ class Journal(Page):
         self._entries: list[Entry] = []
         self._back = 0
         """How many records before the present moment the window ends."""
-        self._asked: tuple[int, Filter] | None = None
+        self._asked: tuple[int, int, Filter] = (-1, 0, Filter())
+        self._rests_until = 0.0
         self._reading = False
         self._looked = 0
 
@@ -63,8 +68,9 @@ class Journal(Page):
 
     def show(self) -> None:
         until = max(0, self.desk.view.position - self._back)
-        asked = (until, self.filter)
-        if asked != self._asked and not self._reading:
+        asked = (until, self._back, self.filter)
+        rests = asked[1:] == self._asked[1:] and time.monotonic() < self._rests_until
+        if asked != self._asked and not self._reading and not rests:
             self._asked, self._reading = asked, True
             self._read(until, self.filter)
         jobs = [job.name for job in self.desk.status.jobs]
@@ -81,10 +87,13 @@ class Journal(Page):
         def accepts(entry: Entry) -> bool:
             return wanted.accepts(_cells(entry.record, jobs))
 
+        began = time.monotonic()
         try:
             entries, looked = window(self.desk.journal, until, accepts if wanted.words else None)
         except JournalError:
             entries, looked = [], until  # the feed says what is wrong with the journal
+        ended = time.monotonic()
+        self._rests_until = ended + _REST * (ended - began)
         self.app.call_from_thread(self._got, entries, looked)
 
     def _got(self, entries: list[Entry], looked: int) -> None:

@@ -28,6 +28,7 @@ from stargen.tui.usage import MEASURES
 from stargen.tui.widgets.heatgrid import HeatGrid
 from stargen.tui.widgets.marks import LEVELS, bar, heat, sparkline
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
+from stargen.tui.windowed import Windowed
 from stargen.tui.words import short
 
 _NODES = (
@@ -60,7 +61,7 @@ _LONG_SILENT_S = 15.0
 _WARM = 85.0
 
 
-class Nodes(Page):
+class Nodes(Windowed):
     """All nodes."""
 
     tab = "nodes"
@@ -76,7 +77,6 @@ class Nodes(Page):
         super().__init__(desk)
         self._colour = 0
         self._view = 0
-        self._first = 0
 
     def body(self) -> Iterator[Widget]:
         yield HeatGrid(id="grid")
@@ -93,9 +93,8 @@ class Nodes(Page):
         chosen = [row for row in rows if self._accepts(row)]
         if table.order is not None:
             chosen.sort(key=_KEYS[table.order.column], reverse=table.order.reverse)
-        self._first = max(0, min(self._first, len(chosen) - 1))
-        part = chosen[self._first : self._first + WINDOW]
-        table.give([_node_row(row) for row in part], span(self._first, len(part), len(chosen)))
+        part = self.part(chosen)
+        table.give([_node_row(row) for row in part], self.span(len(part), len(chosen)))
 
     def _arrange(self, grid: HeatGrid, table: Table) -> None:
         view = _VIEWS[self._view]
@@ -133,13 +132,6 @@ class Nodes(Page):
     def action_undrain(self) -> None:
         undrain(self, self._here)
 
-    def on_table_ordered(self) -> None:
-        self.show()
-
-    def on_table_beyond(self, event: Table.Beyond) -> None:
-        self._first = max(0, self._first + event.direction * (WINDOW // 2))
-        self.show()
-
     def on_table_opened(self, event: Table.Opened) -> None:
         self.dashboard.open(NodePage(self.desk, event.key))
 
@@ -148,13 +140,6 @@ class Nodes(Page):
 
     def on_heat_grid_moved(self, event: HeatGrid.Moved) -> None:
         self.query_one("#nodes", Table).go_to(event.name)
-
-
-def span(first: int, shown: int, total: int) -> str:
-    """Which part of all rows a window is."""
-    if shown == total:
-        return count(total)
-    return f"{count(first + 1)} to {count(first + shown)} of {count(total)}"
 
 
 def drain(page: Page, node: str | None) -> None:

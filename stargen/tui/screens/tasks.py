@@ -11,13 +11,12 @@ from textual.widget import Widget
 from stargen.quantities import count, duration
 from stargen.tui.desk import Desk
 from stargen.tui.link import Interest
-from stargen.tui.page import Page
 from stargen.tui.pages import WINDOW
-from stargen.tui.screens.nodes import span
 from stargen.tui.screens.task import TaskPage, cancel, explain_task, hold, release, retry
 from stargen.tui.tasks import TaskRow, chosen
 from stargen.tui.widgets.marks import bar
 from stargen.tui.widgets.table import Cell, Column, Order, Row, Table
+from stargen.tui.windowed import Windowed
 
 _TASKS = (
     Column("task", 20, sort=True),
@@ -32,7 +31,7 @@ _TASKS = (
 _STYLES = {"running": "good", "buffered": "dim", "waiting": "warn", "finished": "accent"}
 
 
-class Tasks(Page):
+class Tasks(Windowed):
     """All tasks that are remembered."""
 
     tab = "tasks"
@@ -47,7 +46,6 @@ class Tasks(Page):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self._first = 0
         self._shown_with: dict[str, None] = {}
 
     def body(self) -> Iterator[Widget]:
@@ -68,15 +66,15 @@ class Tasks(Page):
             self.filter,
             order.column,
             reverse=order.reverse,
-            first=self._first,
+            first=self.first,
             most=WINDOW,
         )
-        if not rows and self._first:
-            self._first = 0
+        if not rows and self.first:
+            self.first = 0
             self.show()
             return
         self._shown_with = dict.fromkeys(row.node for row in rows if row.node)
-        table.give([_task_row(row) for row in rows], span(self._first, len(rows), total))
+        table.give([_task_row(row) for row in rows], self.span(len(rows), total))
 
     def action_explain(self) -> None:
         explain_task(self, self.query_one(Table).key)
@@ -96,14 +94,6 @@ class Tasks(Page):
 
     def action_release(self) -> None:
         release(self, self._job)
-
-    def on_table_ordered(self) -> None:
-        self._first = 0
-        self.show()
-
-    def on_table_beyond(self, event: Table.Beyond) -> None:
-        self._first = max(0, self._first + event.direction * (WINDOW // 2))
-        self.show()
 
     def on_table_opened(self, event: Table.Opened) -> None:
         self.dashboard.open(TaskPage(self.desk, event.key))
