@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import codecs
 import fcntl
 import os
 import pty
@@ -88,11 +89,12 @@ class Viewer:
         time.sleep(5.0)  # until it has read the journal up to now
 
     def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two
         with suppress(OSError):
             while data := os.read(self.fd, 65536):
                 with self._seen:
                     self.bytes += len(data)
-                    self._tail = (self._tail + data.decode(errors="replace"))[-200_000:]
+                    self._tail = (self._tail + decoder.decode(data))[-200_000:]
                     self._seen.notify_all()
 
     def wait_for(self, pattern: str, limit_s: float) -> None:
@@ -276,7 +278,7 @@ def until_busy(folder: Path, options: argparse.Namespace) -> None:
     """Until the nodes have joined and tasks have finished for as long as one takes."""
     from stargen.errors import UserError
 
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         with suppress(UserError, IndexError):
             if finished(folder) > options.nodes * CORES:
