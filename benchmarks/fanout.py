@@ -3,8 +3,8 @@
 Each agent is reached by a login of its own to an sshd that the benchmark starts, so that the master
 pays for as many handshakes, connections and channels as on a cluster. Agents and sshd share this
 machine's cores with the master: wall times are upper bounds, the master's CPU and memory are its
-own. A campaign that ends before all agents have joined says how many had. Needs root and an sshd
-(Debian: openssh-server).
+own. One task lasts long enough for all to join; if it did not, the table says how many had. Needs
+root and an sshd (Debian: openssh-server).
 """
 
 from __future__ import annotations
@@ -31,6 +31,16 @@ from common import (
     table,
     verify_candidates,
 )
+
+OPEN = """
+[[job]]
+name = "open"
+use = "echo.source"
+params = {{ count = 1, seconds = {s} }}
+resources = {{ cores = 0, io = 1 }}
+"""
+JOIN_S = 1.2
+"""So long an agent takes to start where two cores start all of them."""
 
 SSHD = """\
 Port {port}
@@ -103,7 +113,7 @@ def joined(run: Run) -> tuple[int, float]:
 
 def measure(folder: Path, config: Path, agents: int, tasks: int) -> dict[str, float]:
     """One campaign on so many agents."""
-    text = MAP.format(tasks=tasks, use="echo.map", params="")
+    text = MAP.format(tasks=tasks, use="echo.map", params="") + OPEN.format(s=agents * JOIN_S)
     run = run_script(folder, text, "fanout.py", "--child", str(config), "--agents", str(agents))
     nodes, start_s = joined(run)
     log = read_jobs(run.journal)["map"]
