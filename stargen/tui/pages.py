@@ -102,7 +102,8 @@ def _chapters(record: Any, job: int, ordinal: int) -> Iterator[Chapter]:
     if isinstance(record, TasksAssigned):
         for row in (row for row in record.rows if row.ordinal == ordinal):
             what = f"attempt {row.epoch}.{row.n} sent to {record.node}"
-            detail = f"candidates {row.lo} to {row.hi - 1}"
+            last = row.hi - 1
+            detail = f"candidates {row.lo} to {last}" if last > row.lo else f"candidate {row.lo}"
             yield Chapter(record.at, what, detail, [], row.lane)
     elif isinstance(record, TasksFinished):
         for row in (row for row in record.rows if row.ordinal == ordinal):

@@ -116,9 +116,7 @@ class TaskPage(Page):
             said = " it has ended" if self._chapters else " it has not begun"
             lines.append([(said, "dim"), (about, "dim")])
         elif not node:
-            lines.append(
-                [(" waiting for another try", "warn"), (f" ({count(size)} candidates)", "")]
-            )
+            lines.append([(" waiting for another try", "warn"), (f" ({_candidates(size)})", "")])
         else:
             lines += self._at_work(node, index, usual, size, about, width)
         if self._resources:
@@ -140,7 +138,7 @@ class TaskPage(Page):
             [
                 (" with ", ""),
                 (node, "good"),
-                (f" for {duration(elapsed)}, {count(size)} candidates{about}", ""),
+                (f" for {duration(elapsed)}, {_candidates(size)}{about}", ""),
             ]
         ]
         if mine:
@@ -192,6 +190,10 @@ class TaskPage(Page):
 
     def action_release(self) -> None:
         release(self, self.job)
+
+
+def _candidates(number: int) -> str:
+    return f"{count(number)} candidate{'' if number == 1 else 's'}"
 
 
 class _Left(NamedTuple):
