@@ -23,7 +23,7 @@ from stargen.tui.screens import PAGES
 from stargen.tui.themes import DARK, INKS, SIXTEEN, THEMES
 
 _EVERY_S = 0.5
-_REST = 40.0
+_REST = 80.0
 """Parts of rest for one of drawing: however much a page shows, it takes a small part of a core."""
 
 
