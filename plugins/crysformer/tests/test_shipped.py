@@ -46,8 +46,8 @@ def test_what_the_card_promises(ensemble, shared_data):
     )
     found = assess(ensemble, some, "test")
     energy, gap = found.targets
-    assert energy.ensemble["mae"] < 0.06
-    assert gap.ensemble["mae"] < 0.30
+    assert energy.ensemble["mae"] < 0.05
+    assert gap.ensemble["mae"] < 0.25
     for each in found.targets:
         assert dict(each.coverage)[0.9] == pytest.approx(0.9, abs=0.05)
         assert each.kept_gain > 0.2
