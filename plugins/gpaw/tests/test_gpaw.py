@@ -68,7 +68,7 @@ def test_a_cutoff_that_is_too_low_is_noticed_and_raised(host, silicon):
 
 
 def test_a_relaxation_stops_before_its_walltime_and_goes_on(host, silicon):
-    host.resources = Resources(cores=1, walltime_s=3.0)  # less than three steps take
+    host.resources = Resources(cores=1, walltime_s=0.5)  # over when its first step is done
     params = {"kspacing": 1.0, "cutoff_ev": 250, "fmax": 0.002, "pulay_gpa": 5.0}
     with pytest.raises(TaskError) as caught:
         host.run("relax", silicon, **params)
