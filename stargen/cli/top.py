@@ -60,7 +60,8 @@ def look_at(
     ascii_only: bool = False,
 ) -> None:
     """Show the dashboard in this terminal until somebody leaves it."""
-    os.environ.setdefault("ESCDELAY", "50")  # ms until Escape is no start of another key
+    # ms until Escape is no start of another key; Textual looks every 100, so this is one look
+    os.environ.setdefault("ESCDELAY", "50")
     from stargen.tui.app import Dashboard
     from stargen.tui.themes import THEMES
 
