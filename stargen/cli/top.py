@@ -60,8 +60,7 @@ def look_at(
     ascii_only: bool = False,
 ) -> None:
     """Show the dashboard in this terminal until somebody leaves it."""
-    # ms until Escape is no start of another key; Textual looks every 100, so this is one look
-    os.environ.setdefault("ESCDELAY", "50")
+    os.environ.setdefault("ESCDELAY", "25")  # ms until an Escape is no start of another key
     from stargen.tui.app import Dashboard
     from stargen.tui.themes import THEMES
 

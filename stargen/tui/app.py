@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.widgets import Input
 
@@ -71,6 +72,14 @@ class Dashboard(App[None]):
         made = page(self.desk)
         made._css_update_count = self._css_update_count  # pyright: ignore[reportPrivateUsage] - Textual has no other word for it
         return made
+
+    def get_driver_class(self) -> type[Driver]:
+        given = super().get_driver_class()
+        try:
+            from stargen.tui.driver import TerminalDriver
+        except ImportError:  # of a system, or a Textual, that has no such insides
+            return given
+        return TerminalDriver if given in TerminalDriver.__bases__ else given
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Inks for the themes that are not ours."""
