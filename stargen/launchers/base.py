@@ -12,14 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from stargen.config import Pool
-from stargen.launchers.report import NodeReport
-from stargen.launchers.trying import Trial
-from stargen.transport.greeting import Identity
-from stargen.transport.link import Link
-from stargen.transport.session import Limits
+if TYPE_CHECKING:  # a node that starts an agent reads this too, and needs none of it
+    from stargen.config import Pool
+    from stargen.launchers.report import NodeReport
+    from stargen.launchers.trying import Trial
+    from stargen.transport.greeting import Identity
+    from stargen.transport.link import Link
+    from stargen.transport.session import Limits
 
 RANK = "STARGEN_RANK"
 """Environment variable: which of an allocation's nodes a process is on."""

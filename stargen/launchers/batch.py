@@ -24,11 +24,12 @@ from qtoolkit.core.exceptions import QTKError
 
 from stargen.config import Pool
 from stargen.errors import NodeError
+from stargen.launchers.agentprocess import interpreter
 from stargen.launchers.bootstrap import Bootstrap, packages_of
 from stargen.launchers.commands import LocalShell, Shell, put_file
 from stargen.launchers.language import System
 from stargen.launchers.onnode import answer_in, settings_to_json, trials_to_json
-from stargen.launchers.report import NodeReport, interpreter
+from stargen.launchers.report import NodeReport
 from stargen.launchers.ssh import host_of
 from stargen.launchers.trying import LONGEST_S, Trial
 from stargen.machine import ENDS_AT

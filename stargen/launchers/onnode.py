@@ -6,12 +6,12 @@
     python -m stargen.launchers.onnode bridge SOCKET  join standard input and output to its socket
 
 SPEC is a `NodeSpec` as JSON. Answers are one line of JSON behind `MARK`, because a shell's start-up
-files may print whatever they like before it.
+files may print whatever they like before it. Starts and bridges come by the hundred, so what only
+the other two need is imported by them alone.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import selectors
@@ -20,16 +20,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stargen.config import Limits, Pool
 from stargen.errors import StargenError
+from stargen.launchers.agentprocess import start
 from stargen.launchers.base import NodeSpec
-from stargen.launchers.local import LocalLauncher
-from stargen.launchers.report import report_here
-from stargen.launchers.trying import Trial
 from stargen.store import CampaignFolder
 from stargen.version import __version__
+
+if TYPE_CHECKING:
+    from stargen.config import Pool
+    from stargen.launchers.trying import Trial
 
 MARK = "stargen-answer "
 _CHUNK = 256 * 1024
@@ -64,6 +65,8 @@ def settings_to_json(settings: Pool) -> str:
 
 
 def _settings(told: dict[str, Any]) -> Pool:
+    from stargen.config import Limits, Pool
+
     limits = Limits(**told["limits"])
     return Pool(scratch=told["scratch"], limits=limits, commands=told.get("commands", {}))
 
@@ -98,15 +101,25 @@ def answer_in(text: str) -> dict[str, Any] | None:
     return None
 
 
-async def _start(node: NodeSpec) -> dict[str, Any]:
+def _start(node: NodeSpec) -> dict[str, Any]:
     """Answer once the agent listens, or say what became of it."""
-    access = await LocalLauncher().start(node)
-    await access.wait_until_listening()
-    return {"socket": str(node.socket), "pid": access.pid, "version": __version__}
+    return {"pid": start(node), "socket": str(node.socket), "version": __version__}
 
 
-async def _stop(node: NodeSpec, agent_id: str, grace_s: float) -> dict[str, Any]:
-    return {"left": await LocalLauncher().stop(node, agent_id, grace_s)}
+def _stop(node: NodeSpec, agent_id: str, grace_s: float) -> dict[str, Any]:
+    import asyncio
+
+    from stargen.launchers.local import LocalLauncher
+
+    return {"left": asyncio.run(LocalLauncher().stop(node, agent_id, grace_s))}
+
+
+def _report(settings: Pool, token: Path, trials: str) -> dict[str, Any]:
+    from stargen.launchers.report import report_here
+    from stargen.launchers.trying import Trial
+
+    tried = [Trial(**each) for each in json.loads(trials)]
+    return asdict(report_here(settings, token, tried))
 
 
 def bridge(path: str, source: int = 0, target: int = 1) -> None:
@@ -135,13 +148,12 @@ def _write_all(fd: int, data: bytes) -> None:
 def _answer(verb: str, told: str, rest: Sequence[str]) -> dict[str, Any]:
     if verb == "report":
         token, trials = rest
-        tried = [Trial(**each) for each in json.loads(trials)]
-        return asdict(report_here(_settings(json.loads(told)), Path(token), tried))
+        return _report(_settings(json.loads(told)), Path(token), trials)
     node = spec_from_json(told)
     if verb == "start":
-        return asyncio.run(_start(node))
+        return _start(node)
     agent_id, grace_s = rest
-    return asyncio.run(_stop(node, agent_id, float(grace_s)))
+    return _stop(node, agent_id, float(grace_s))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from stargen.config import Limits, Pool
+from stargen.launchers.agentprocess import command
 from stargen.launchers.base import RANK, NodeSpec, socket_name
-from stargen.launchers.local import command
 from stargen.store import CampaignFolder
 from stargen.transport.dialing import be_there
 from stargen.transport.meeting import MeetingPlace

@@ -7,7 +7,6 @@ import platform
 import shlex
 import shutil
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -121,8 +120,3 @@ def hindrances(there: NodeReport, here: NodeReport, settings: Pool, asked_s: flo
     found += [f"its command {name} is no program there" for name in there.commands]
     found += [f"{use}: {each}" for use, problems in there.trials.items() for each in problems]
     return found
-
-
-def interpreter(settings: Pool) -> str:
-    """The Python that runs agents of a pool."""
-    return settings.interpreter or sys.executable

@@ -11,10 +11,11 @@ from typing import Any
 
 from stargen.config import Pool, Ssh
 from stargen.errors import AgentGone, LinkLost, NodeError
+from stargen.launchers.agentprocess import interpreter
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.bootstrap import Bootstrap, behind_setup, packages_of
 from stargen.launchers.onnode import answer_in, settings_to_json, spec_to_json, trials_to_json
-from stargen.launchers.report import NodeReport, interpreter
+from stargen.launchers.report import NodeReport
 from stargen.launchers.trying import LONGEST_S, Trial
 from stargen.transport.door import HANDSHAKE_S
 from stargen.transport.greeting import Identity

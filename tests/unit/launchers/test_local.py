@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 
 from stargen.config import Limits, Pool
 from stargen.errors import AgentGone, NodeError
+from stargen.launchers.agentprocess import command, log_file, start
 from stargen.launchers.base import NodeSpec
-from stargen.launchers.local import LocalLauncher, command, log_file
+from stargen.launchers.local import LocalLauncher
 from stargen.messages import Attach, Inventory, decode, encode
 from stargen.processes import AGENT_MARK, process_of
 from stargen.transport.greeting import Identity
@@ -99,6 +101,19 @@ def test_an_agent_is_started_in_a_session_of_its_own_and_found_again(tmp_path):
         assert "here I am" in log_file(spec).read_text()
         assert f"process {pid}" in LocalLauncher().describe(spec)
         assert asyncio.run(greeted(spec))[0] == pid
+
+
+def test_two_starts_at_once_make_one_agent(tmp_path):
+    spec = node(tmp_path)
+    with swept(spec), ThreadPoolExecutor(4) as several:
+        pids = set(several.map(start, [spec] * 4))
+        assert len(pids) == 1
+        assert log_file(spec).read_text().count("here I am") == 1
+
+
+def test_a_start_says_what_the_agent_said_last(tmp_path):
+    with pytest.raises(AgentGone, match="no module named numpy"):
+        start(node(tmp_path, 'import sys; sys.exit("no module named numpy")'))
 
 
 def test_stopping_leaves_nothing_behind(tmp_path):
