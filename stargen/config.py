@@ -66,6 +66,9 @@ class Ssh:
         factor and a ControlMaster holds the door open
     forward : False where the site forbids to forward UNIX sockets; found out if not said
     connect_s : seconds that a login may take
+    group : so many hosts are reached through the first of them, where hosts may log in to each
+        other; all directly if 1. At most two fewer than MaxSessions of its sshd
+    onward : the command by which that one logs in to the others
     """
 
     config: str | None = None
@@ -76,6 +79,8 @@ class Ssh:
     client: Literal["asyncssh", "openssh"] = "asyncssh"
     forward: bool = True
     connect_s: Positive = 30.0
+    group: Annotated[int, Bounds(least=1)] = 1
+    onward: str = "ssh"
 
 
 Count = Annotated[int, Bounds(least=1)]

@@ -20,10 +20,11 @@ from stargen.launchers.trying import LONGEST_S, Trial
 from stargen.transport.door import HANDSHAKE_S
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link, Stream
+from stargen.transport.onward import FirstHost, OnwardHost
 from stargen.transport.openssh import OpensshHost
 from stargen.transport.session import Limits as Patience
 from stargen.transport.session import Session
-from stargen.transport.ssh import Finished, SshHost
+from stargen.transport.ssh import Finished, RemoteHost, SshHost
 
 LOGINS = 8
 """Logins under way at once: beyond ten an sshd with stock settings begins to drop them."""
@@ -38,7 +39,7 @@ _NOT_FOUND = (126, 127)
 class SshAccess:
     """The agent of a node, through its host's SSH connection."""
 
-    def __init__(self, node: NodeSpec, host: SshHost | OpensshHost, socket: str) -> None:
+    def __init__(self, node: NodeSpec, host: RemoteHost, socket: str) -> None:
         self._node = node
         self._host = host
         self._socket = socket
@@ -82,7 +83,9 @@ class SshLauncher:
     """Launcher of pools whose nodes are reached by SSH."""
 
     def __init__(self) -> None:
-        self._hosts: dict[str, SshHost | OpensshHost] = {}
+        self._hosts: dict[str, RemoteHost] = {}
+        self._first: dict[str, FirstHost] = {}
+        self._first_of: dict[str, str] | None = None
         self._gate = asyncio.Semaphore(LOGINS)
         self._bootstrap = Bootstrap()
 
@@ -104,7 +107,7 @@ class SshLauncher:
             settings = await self._ready(node.host, node.settings)
             answer = await self._ask(node.name, host, settings, START_S + grace_s, *words)
         finally:
-            await host.close()
+            await self._leave(node.host, host)
         return answer["left"]
 
     async def report(
@@ -117,7 +120,7 @@ class SshLauncher:
             patience_s = START_S + LONGEST_S * len(trials)
             answer = await self._ask(host, reached, settings, patience_s, *words)
         finally:
-            await reached.close()
+            await self._leave(host, reached)
         return NodeReport(**answer)
 
     async def _ready(self, host: str, settings: Pool) -> Pool:
@@ -128,7 +131,7 @@ class SshLauncher:
     async def _ask(
         self,
         name: str,
-        host: SshHost | OpensshHost,
+        host: RemoteHost,
         settings: Pool,
         timeout_s: float,
         *words: str,
@@ -144,16 +147,45 @@ class SshLauncher:
         folder = _there(node).run_folder
         return f"{node.name}: by SSH; its messages go to {folder}/agent-{node.name}.log there"
 
-    def _host(self, name: str, settings: Pool) -> SshHost | OpensshHost:
+    def _host(self, name: str, settings: Pool) -> RemoteHost:
+        """The host, from here on in use."""
+        if self._first_of is None:
+            self._first_of = first_of_groups(settings.names, settings.ssh.group)
+        leader = self._first_of.get(name, name)
+        first = self._first.get(leader)
+        if first is None:
+            first = FirstHost(host_of(leader, settings.ssh, self._gate))
+            self._first[leader] = first
+        first.use(name)
         host = self._hosts.get(name)
         if host is None:
-            host = self._hosts[name] = host_of(name, settings.ssh, self._gate)
+            host = first.host if name == leader else self._onward(name, settings.ssh, first)
+            self._hosts[name] = host
         return host
 
+    def _onward(self, name: str, options: Ssh, first: FirstHost) -> OnwardHost:
+        return OnwardHost(
+            name,
+            options,
+            first,
+            lambda: host_of(name, options, self._gate),
+            keepalive_s=_KEEPALIVE_S,
+        )
 
-def host_of(
-    name: str, options: Ssh, gate: asyncio.Semaphore | None = None
-) -> SshHost | OpensshHost:
+    async def _leave(self, name: str, host: RemoteHost) -> None:
+        """Hang up, unless others are reached through it."""
+        if name in self._first:
+            await self._first[name].leave(name)
+        else:
+            await host.close()
+
+
+def first_of_groups(names: Sequence[str], group: int) -> dict[str, str]:
+    """{host: the one that it is reached through}, which is itself for the first of each group."""
+    return {name: names[at - at % group] for at, name in enumerate(names)}
+
+
+def host_of(name: str, options: Ssh, gate: asyncio.Semaphore | None = None) -> RemoteHost:
     """A host by its name, reached as the options say; `gate` bounds the logins under way."""
     if options.client == "openssh":
         return OpensshHost(name, options, keepalive_s=_KEEPALIVE_S)

@@ -41,10 +41,13 @@ class OpensshHost:
         return Finished(done.status, done.stdout.decode(errors="replace"), said)
 
     async def carry(self, stream: Stream, socket: str, bridge: str) -> None:
+        await self.pipe(stream, bridge)
+
+    async def pipe(self, stream: Stream, command: str) -> None:
         loop = asyncio.get_running_loop()
         try:
             await loop.subprocess_exec(
-                lambda: _SshProcess(stream), *self._words, bridge, start_new_session=True
+                lambda: _SshProcess(stream), *self._words, command, start_new_session=True
             )
         except OSError as error:
             raise LinkLost(f"ssh cannot be started: {error}", node=self.name) from error

@@ -10,6 +10,7 @@ is `LinkLost`, never success.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -58,6 +59,19 @@ class RemoteHost(Protocol):
         """
         ...
 
+    async def pipe(self, stream: Stream, command: str) -> None:
+        """Connect `stream` to standard input and output of a command there.
+
+        Raises
+        ------
+        NodeError : the host cannot be reached
+        """
+        ...
+
+    async def renew(self) -> None:
+        """Use a new connection from here on: the old one may be dead without knowing it."""
+        ...
+
     async def close(self) -> None:
         """Hang up."""
         ...
@@ -92,6 +106,8 @@ class SshHost:
                 done = await connection.run(command, input=told, encoding=None)
         except TimeoutError as error:
             raise NodeError(no_answer(timeout_s, command), node=self.name) from error
+        except asyncssh.ChannelOpenError as error:
+            raise NodeError(words_of(error), node=self.name) from error
         except (OSError, asyncssh.Error) as error:
             await self._forget(connection)
             raise LinkLost(words_of(error), node=self.name) from error
@@ -101,35 +117,47 @@ class SshHost:
         return Finished(done.exit_status, _text(done.stdout), _text(done.stderr))
 
     async def carry(self, stream: Stream, socket: str, bridge: str) -> None:
+        async def forward(connection: asyncssh.SSHClientConnection) -> None:
+            await connection.create_unix_connection(lambda: SocketStream(stream), socket)
+
+        if self._forwards:
+            try:
+                await self._open(forward)
+            except asyncssh.ChannelOpenError as error:
+                if error.code != OPEN_ADMINISTRATIVELY_PROHIBITED:
+                    raise AgentGone(f"nobody listens on {socket}", node=self.name) from error
+                self._forwards = False
+            else:
+                return
+        await self.pipe(stream, bridge)
+
+    async def pipe(self, stream: Stream, command: str) -> None:
+        async def session(connection: asyncssh.SSHClientConnection) -> None:
+            await connection.create_session(lambda: _BridgeStream(stream), command, encoding=None)
+
+        try:
+            await self._open(session)
+        except asyncssh.ChannelOpenError as error:
+            raise LinkLost(words_of(error), node=self.name) from error
+
+    async def _open(
+        self, channel: Callable[[asyncssh.SSHClientConnection], Awaitable[None]]
+    ) -> None:
+        """Open a channel. LinkLost, or asyncssh's ChannelOpenError if it alone is refused."""
         connection = await self._connected()
         try:
             async with asyncio.timeout(self._options.connect_s):
-                if self._forwards:
-                    await self._forward(connection, stream, socket)
-                else:
-                    await connection.create_session(
-                        lambda: _BridgeStream(stream), bridge, encoding=None
-                    )
+                await channel(connection)
         except TimeoutError as error:
             await self._forget(connection)
             raise LinkLost("the host does not answer", node=self.name) from error
-        except asyncssh.ChannelOpenError as error:
-            if error.code != OPEN_ADMINISTRATIVELY_PROHIBITED or not self._forwards:
-                raise AgentGone(f"nobody listens on {socket}", node=self.name) from error
-            self._forwards = False
-            await self.carry(stream, socket, bridge)
+        except asyncssh.ChannelOpenError:
+            raise
         except (OSError, asyncssh.Error) as error:
             await self._forget(connection)
             raise LinkLost(words_of(error), node=self.name) from error
 
-    @staticmethod
-    async def _forward(
-        connection: asyncssh.SSHClientConnection, stream: Stream, socket: str
-    ) -> None:
-        await connection.create_unix_connection(lambda: SocketStream(stream), socket)
-
     async def renew(self) -> None:
-        """Use a new connection from here on: the old one may be dead without knowing it."""
         if self._connection is not None:
             await self._forget(self._connection)
 

@@ -1,0 +1,141 @@
+"""Hosts that are reached through the first of their group, and what befalls that way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from cluster.hosts import Host, Hosts
+from cluster.site import Site
+from support.real_campaigns import wait_for
+
+pytestmark = pytest.mark.timeout(180)
+
+GIVEN_UP = "the way through another host is given up for direct logins"
+MASTER, FIRST = "10.77.0.1", "10.77.0.11"
+
+
+@pytest.fixture
+def site(tmp_path: Path, hosts: Hosts) -> Site:
+    made = Site(tmp_path / "work", hosts)
+    config = hosts.folder / "ssh_config"
+    onward = f'group = 4, onward = "ssh -F {config}"'
+    text = (made.base / "stargen.toml").read_text()
+    (made.base / "stargen.toml").write_text(text.replace("ssh = { ", f"ssh = {{ {onward}, "))
+    for host in hosts.hosts:
+        hosts.kill(host)
+        hosts.start(host)
+    return made
+
+
+def logins(host: Host) -> list[str]:
+    """From where it has been logged in to since it was booted, in order."""
+    lines = (host.folder / "boot.log").read_text().splitlines()
+    return [line.split(" from ")[1].split()[0] for line in lines if "Accepted publickey" in line]
+
+
+def begun(site: Site, count: int) -> bool:
+    return wait_for(lambda: sum(site.executions().values()) >= count, 60)
+
+
+def busy(host: Host) -> bool:
+    return any("executing.runner" in line for line in host.processes().values())
+
+
+def nothing_left(hosts: Hosts) -> bool:
+    return wait_for(lambda: not any(host.processes() for host in hosts.hosts if host.pid))
+
+
+def test_one_login_opens_the_way_to_all(site: Site, hosts: Hosts):
+    site.campaign(40, 0.2)
+    first, *others = hosts.hosts
+    first.bashrc("echo 'Welcome to the cluster!'; echo 'quota: 97 %' >&2\n")
+    try:
+        code, text = site.stargen("up", "campaign.toml")
+    finally:
+        first.bashrc("")
+    assert code == 0, text
+    site.books()
+    assert set(site.executions().values()) == {1}
+    assert GIVEN_UP not in text
+    assert logins(first) == [MASTER]
+    assert all(set(logins(host)) == {FIRST} for host in others)
+    assert nothing_left(hosts)
+
+
+def test_a_killed_master_finds_its_agents_by_the_same_way(site: Site, hosts: Hosts):
+    site.campaign(60, 0.8)
+    master = site.start("up", "campaign.toml")
+    assert begun(site, 12)
+    assert wait_for(lambda: all(busy(host) for host in hosts.hosts), 30)
+    os.killpg(master.pid, signal.SIGKILL)
+    master.communicate()
+    for host in hosts.hosts:
+        assert wait_for(
+            lambda h=host: not any("onnode bridge" in line for line in h.processes().values())
+        )
+    code, text = site.stargen("up", "campaign.toml")
+    assert code == 0, text
+    site.books()
+    assert set(site.executions().values()) == {1}, "nothing is run again"
+    assert GIVEN_UP not in text
+    assert all(set(logins(host)) == {FIRST} for host in hosts.hosts[1:])
+    assert nothing_left(hosts)
+
+
+def test_where_the_first_host_dies_the_others_are_logged_in_to(site: Site, hosts: Hosts):
+    site.campaign(80, 0.8)
+    first, *others = hosts.hosts
+    master = site.start("up", "campaign.toml")
+    assert wait_for(lambda: all(busy(host) for host in hosts.hosts), 60)
+    hosts.kill(first)
+    text, _ = master.communicate(timeout=120)
+    assert master.returncode == 0, text
+    site.books()
+    twice = [name for name, times in site.executions().items() if times > 1]
+    assert len(twice) <= 2, "only what ran on the first host's two cores is run again"
+    for host in others:
+        assert f"{host.name}: {GIVEN_UP}" in text
+        assert f"{host.name} was lost" not in text
+        assert MASTER in logins(host)
+    assert nothing_left(hosts)
+
+
+def test_where_the_first_host_was_never_there_the_others_are_logged_in_to(site: Site, hosts: Hosts):
+    site.campaign(20, 0.2)
+    first, *others = hosts.hosts
+    hosts.kill(first)
+    code, text = site.stargen("up", "campaign.toml")
+    assert code == 0, text
+    site.books()
+    assert "node cn1: it cannot be reached" in text
+    assert all(set(logins(host)) == {MASTER} for host in others)
+    assert nothing_left(hosts)
+
+
+def test_a_host_that_refuses_is_told_as_if_it_stood_alone(site: Site, hosts: Hosts):
+    _, shy, down, closed = hosts.hosts
+    for host, more in ((shy, f"DenyUsers *@{FIRST}"), (closed, "DenyUsers *")):
+        hosts.kill(host)
+        hosts.start(host, more)
+    hosts.kill(down)
+    code, text = site.stargen("nodes", "check", "--json")
+    assert code == 1
+    rows = {row["node"]: row for row in json.loads(text[text.index("[\n") :])}
+    assert rows["cn1"]["problems"] == rows["cn2"]["problems"] == []
+    assert "it cannot be reached" in rows["cn3"]["problems"][0]
+    assert "it refuses the login" in rows["cn4"]["problems"][0]
+    given_up = {line.split(":")[0]: line for line in text.splitlines() if GIVEN_UP in line}
+    assert given_up.keys() == {"cn2", "cn3", "cn4"}
+    assert "Permission denied" in given_up["cn2"]
+    assert set(logins(shy)) == {MASTER}
+
+    site.campaign(20, 0.2)
+    code, text = site.stargen("up", "campaign.toml")
+    assert code == 0, text
+    site.books()
+    assert "node cn4: it refuses the login" in text
+    assert nothing_left(hosts)
