@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from stargen.errors import AgentGone, LinkLost, NodeError
 from stargen.files import write_atomically
-from stargen.processes import boot_id, process_of
+from stargen.processes import boot_id, end_marked, end_session, process_of
 
 if TYPE_CHECKING:
     from stargen.config import Limits, Pool
@@ -154,6 +154,17 @@ def start(node: NodeSpec) -> int:
             return note.pid
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, LONGEST_LOOK_S)
+
+
+def stop(node: NodeSpec, agent_id: str, grace_s: float) -> list[int]:
+    """End the node's agent and all that it started; see `Launcher.stop`."""
+    note = living(node)
+    left = [] if note is None else end_session(note.pid, grace_s=grace_s)
+    if agent_id:
+        left += end_marked(f"{agent_id}.")
+    if not left:
+        note_file(node).unlink(missing_ok=True)
+    return left
 
 
 @contextmanager

@@ -18,13 +18,12 @@ from stargen.launchers.agentprocess import (
     last_words,
     living,
     log_file,
-    note_file,
     spawn,
+    stop,
 )
 from stargen.launchers.base import NodeSpec
 from stargen.launchers.report import NodeReport, report_here
 from stargen.launchers.trying import Trial
-from stargen.processes import end_marked, end_session
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
 from stargen.transport.local import connect_unix
@@ -74,15 +73,8 @@ class LocalLauncher:
         return LocalAccess(node, note)
 
     async def stop(self, node: NodeSpec, agent_id: str, grace_s: float) -> list[int]:
-        note = self._living(node)
-        left: list[int] = []
-        if note is not None:
-            left += await asyncio.to_thread(end_session, note.pid, grace_s=grace_s)
-        if agent_id:
-            left += await asyncio.to_thread(end_marked, f"{agent_id}.")
+        left = await asyncio.to_thread(stop, node, agent_id, grace_s)
         self._reap()
-        if not left:
-            note_file(node).unlink(missing_ok=True)
         return left
 
     async def report(

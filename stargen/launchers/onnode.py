@@ -6,8 +6,8 @@
     python -m stargen.launchers.onnode bridge SOCKET  join standard input and output to its socket
 
 SPEC is a `NodeSpec` as JSON. Answers are one line of JSON behind `MARK`, because a shell's start-up
-files may print whatever they like before it. Starts and bridges come by the hundred, so what only
-the other two need is imported by them alone.
+files may print whatever they like before it. All but reports come by the hundred, so what only
+these need is imported by them alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargen.errors import StargenError
-from stargen.launchers.agentprocess import start
+from stargen.launchers.agentprocess import start, stop
 from stargen.launchers.base import NodeSpec
 from stargen.store import CampaignFolder
 from stargen.version import __version__
@@ -106,14 +106,6 @@ def _start(node: NodeSpec) -> dict[str, Any]:
     return {"pid": start(node), "socket": str(node.socket), "version": __version__}
 
 
-def _stop(node: NodeSpec, agent_id: str, grace_s: float) -> dict[str, Any]:
-    import asyncio
-
-    from stargen.launchers.local import LocalLauncher
-
-    return {"left": asyncio.run(LocalLauncher().stop(node, agent_id, grace_s))}
-
-
 def _report(settings: Pool, token: Path, trials: str) -> dict[str, Any]:
     from stargen.launchers.report import report_here
     from stargen.launchers.trying import Trial
@@ -153,7 +145,7 @@ def _answer(verb: str, told: str, rest: Sequence[str]) -> dict[str, Any]:
     if verb == "start":
         return _start(node)
     agent_id, grace_s = rest
-    return _stop(node, agent_id, float(grace_s))
+    return {"left": stop(node, agent_id, float(grace_s))}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
