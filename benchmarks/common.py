@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -142,11 +142,18 @@ def usage() -> dict[str, float]:
     }
 
 
-def run_measured(master: Any, *, where: bool) -> dict[str, Any]:
-    """Run a wired master in this process to its end; what that took, without its imports."""
+def run_measured(
+    master: Any, *, where: bool, requests: Sequence[tuple[str, str]] = ()
+) -> dict[str, Any]:
+    """Run a wired master in this process to its end; what that took, without its imports.
+
+    Parameters
+    ----------
+    requests : (action, target) to carry out at the start
+    """
     before = usage()["master_cpu_s"]
     with Sampler() if where else nullcontext() as sampler:
-        outcome = asyncio.run(master.run())
+        outcome = asyncio.run(master.run(requests=requests))
     if outcome.left:
         raise RuntimeError(f"processes {outcome.left} are left")
     used = usage()
@@ -154,12 +161,18 @@ def run_measured(master: Any, *, where: bool) -> dict[str, Any]:
     return {"state": outcome.state, **used, "where": sampler.shares() if sampler else {}}
 
 
-def be_master(file: Path, settings: Settings, *, where: bool = False) -> None:
+def be_master(
+    file: Path,
+    settings: Settings,
+    *,
+    where: bool = False,
+    requests: Sequence[tuple[str, str]] = (),
+) -> None:
     """Run a campaign to its end in this process; print what `run_script` reads."""
     from stargen.master.launch import Wiring
 
     master = Wiring(file, settings=settings, folder=file.parent / "out")
-    print(json.dumps(run_measured(master, where=where)))
+    print(json.dumps(run_measured(master, where=where, requests=requests)))
 
 
 def show_where(run: Run, tasks: int) -> None:
