@@ -23,6 +23,9 @@ class Comings:
     ----------
     pools : of the site file
     keeper_for : (pool, host) -> what keeps a link to such a node
+    rid_of : whether a node that gets no more work has none left, as the scheduler knows it; what
+        agents say of their load now and then is too old for that
+    removed : tells the scheduler of a node that was taken out, and by whom
     alert : tells people
     """
 
@@ -31,11 +34,16 @@ class Comings:
         pools: Mapping[str, Pool],
         nodes: Nodes,
         keeper_for: Callable[[str, str], NodeKeeper],
+        *,
+        rid_of: Callable[[str], bool],
+        removed: Callable[[str, str], None],
         alert: Callable[[str], None],
     ) -> None:
         self._pools = pools
         self._nodes = nodes
         self._keeper_for = keeper_for
+        self._rid_of = rid_of
+        self._removed = removed
         self._alert = alert
         self._going: set[asyncio.Task[None]] = set()
 
@@ -71,12 +79,12 @@ class Comings:
         task.add_done_callback(self._going.discard)
 
     async def _let_go(self, keeper: NodeKeeper, by: str) -> None:
-        while keeper.connected and (  # noqa: ASYNC110 - nobody tells
-            keeper.load is None or keeper.load.running
-        ):
+        while not self._rid_of(keeper.name):  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(_LOOK_S)
-        await keeper.dismiss(f"removed by {by}", _GRACE_S)
+        reason = f"removed by {by}"
+        await keeper.dismiss(reason, _GRACE_S)
         left = await keeper.end(_GRACE_S)
         self._nodes.keepers.pop(keeper.name, None)
+        self._removed(keeper.name, reason)
         if left:
             self._alert(left)

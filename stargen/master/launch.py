@@ -32,6 +32,7 @@ from stargen.master.restoring import Restored, Restoring
 from stargen.master.running import Outcome, RunningCampaign, Show
 from stargen.master.sinks import COMMAND, SinkKeeper, SinkSpec
 from stargen.messages import Attach
+from stargen.scheduling.events import NodeRemoved
 from stargen.scheduling.plan import Plan
 from stargen.status import Status
 from stargen.store import CampaignFolder
@@ -207,6 +208,8 @@ class Wiring:
                 inbox,
                 arrivals,
             ),
+            rid_of=scheduler.is_rid_of,
+            removed=lambda name, reason: inbox.put(lambda at: NodeRemoved(at, name, reason)),
             alert=lambda text: self._master.alert(text),
         )
         return RunningCampaign(

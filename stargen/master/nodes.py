@@ -108,12 +108,14 @@ class Nodes:
 
     @property
     def hopeless(self) -> str | None:
-        """Why no node can be had, if all were tried in vain; None while there is hope."""
-        if self._growing or any(
-            keeper.tries < _TRIES_WITHOUT_HOPE for keeper in self.keepers.values()
-        ):
+        """Why no node can be had, if all were tried in vain; None while there is hope.
+
+        Who has removed them all may add others.
+        """
+        keepers = self.keepers.values()
+        if self._growing or not all(keeper.tries >= _TRIES_WITHOUT_HOPE for keeper in keepers):
             return None
-        return "; ".join(f"{keeper.name}: {keeper.problem}" for keeper in self.keepers.values())
+        return "; ".join(f"{keeper.name}: {keeper.problem}" for keeper in keepers) or None
 
     async def dismiss(self, reason: str, grace_s: float) -> list[str]:
         """End every agent and all that they started; what is left, or may be, in words."""

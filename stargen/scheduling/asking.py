@@ -38,11 +38,7 @@ class Asking:
             self.desk.stopping = f"stopped by {event.by}"
             self._call_back_unstarted()
         elif event.action in ("drain", "undrain"):
-            state = DRAINING if event.action == "drain" else READY
-            self.desk.commit(NodeState(event.at, target, state, f"by {event.by}"))
-            if state == DRAINING:
-                self.desk.command(DrainNode(target, f"drained by {event.by}"))
-            self.desk.wake_all()
+            self._ask_node(event, DRAINING if event.action == "drain" else READY)
         elif event.action == "cancel-task":
             name, _, ordinal = target.rpartition("/")
             job = self.state.jobs[self.desk.plan.job(name).index]
@@ -51,6 +47,16 @@ class Asking:
             names = [target] if target else [job.name for job in self.desk.plan.jobs]
             for name in names:
                 self._ask_job(event, self.state.jobs[self.desk.plan.job(name).index])
+
+    def _ask_node(self, event: Asked, state: str) -> None:
+        name = event.target
+        if name not in self.state.nodes:
+            self.desk.commit(Alerted(event.at, f"node {name} has never joined: nothing to drain"))
+            return
+        self.desk.commit(NodeState(event.at, name, state, f"by {event.by}"))
+        if state == DRAINING:
+            self.desk.command(DrainNode(name, f"drained by {event.by}"))
+        self.desk.wake_all()
 
     def _ask_job(self, event: Asked, job: JobState) -> None:
         if event.action == "hold" and job.closed is None:

@@ -74,6 +74,15 @@ class NodeDetached:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRemoved:
+    """A person took a node out of the campaign, and its agent has been ended."""
+
+    at: float
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ResultsArrived:
     """Results from one node."""
 
@@ -159,6 +168,7 @@ Event = (
     NodeAttached
     | NodeLeaving
     | NodeDetached
+    | NodeRemoved
     | ResultsArrived
     | FailuresArrived
     | TasksGivenBack

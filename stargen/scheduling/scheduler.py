@@ -30,6 +30,7 @@ from stargen.scheduling.events import (
     NodeAttached,
     NodeDetached,
     NodeLeaving,
+    NodeRemoved,
     ResultsArrived,
     Step,
     TasksGivenBack,
@@ -74,6 +75,7 @@ class Scheduler:
             NodeAttached: self._standing.on_attached,
             NodeLeaving: self._standing.on_leaving,
             NodeDetached: self._standing.on_detached,
+            NodeRemoved: self._standing.on_removed,
             TasksGivenBack: self._standing.on_given_back,
             ResultsArrived: self._intake.on_results,
             EnvelopesRead: self._intake.on_envelopes,
@@ -133,6 +135,13 @@ class Scheduler:
         """A scheduler with the state of `snapshot`; the journal's tail is applied to it next."""
         state = CampaignState.from_snapshot(plan, snapshot)
         return cls(plan, state, patience=patience, pools=pools)
+
+    def is_rid_of(self, node: str) -> bool:
+        """True once a node gets no more work and all that it had has ended or was given back."""
+        found = self.state.nodes.get(node)
+        return found is None or (
+            not found.takes_work and found.distributor.idle and found.gang is None
+        )
 
     def wants(self, job: int, ordinal: int) -> bool:
         """True if a result of that task would still be taken; else its payload need not be kept."""

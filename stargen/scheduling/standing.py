@@ -13,6 +13,7 @@ from stargen.scheduling.events import (
     NodeAttached,
     NodeDetached,
     NodeLeaving,
+    NodeRemoved,
     SettleInventory,
     TakeBackTasks,
     TasksGivenBack,
@@ -132,6 +133,11 @@ class Standing:
             self.depart(node, event.reason)
         elif event.final:
             self._lose(node, event.reason)
+
+    def on_removed(self, event: NodeRemoved) -> None:
+        node = self.state.nodes.get(event.node)
+        if node is not None and node.state not in (LOST, LEFT):
+            self.depart(node, event.reason)
 
     def depart(self, node: Node, reason: str) -> None:
         """The node's allocation is over, or its agent said goodbye; what it has is not coming."""

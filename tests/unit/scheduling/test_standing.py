@@ -1,9 +1,21 @@
-"""What was sent ahead is shared when nodes idle."""
+"""What was sent ahead is shared when nodes idle; nodes that people drain and remove."""
 
 from __future__ import annotations
 
+from typing import Literal
+
+from stargen.messages import AttemptRef
 from stargen.model import Resources, Shape
-from stargen.scheduling.events import NodeAttached, TakeBackTasks, Ticked
+from stargen.records import Alerted
+from stargen.scheduling.events import (
+    Asked,
+    NodeAttached,
+    NodeDetached,
+    NodeRemoved,
+    TakeBackTasks,
+    TasksGivenBack,
+    Ticked,
+)
 from stargen.scheduling.plan import Plan
 from stargen.scheduling.scheduler import Scheduler
 from tests.simulation.cluster import job, plan
@@ -50,3 +62,48 @@ def test_nothing_is_taken_back_for_a_node_that_could_not_run_it() -> None:
     attached(scheduler, "busy", 2)
     attached(scheduler, "small", 1)
     assert taken_back(scheduler) == []
+
+
+def ask(scheduler: Scheduler, action: Literal["drain", "undrain"], node: str) -> None:
+    scheduler.handle(Asked(2.0, action, node, "me"))
+
+
+def test_a_drained_node_is_rid_of_its_work_when_all_of_it_was_given_back() -> None:
+    scheduler = begun(plan(job("make", shape=Shape.SOURCE, total=20)))
+    attached(scheduler, "n1", 2)
+    assert not scheduler.is_rid_of("n1")
+    ask(scheduler, "drain", "n1")
+    assert not scheduler.is_rid_of("n1"), "it still has what was sent before"
+    tasks = scheduler.state.jobs[0].tasks.values()
+    refs = [AttemptRef(0, task.ordinal, task.epoch, task.n) for task in tasks if task.node]
+    scheduler.handle(TasksGivenBack(3.0, "n1", refs, "drained"))
+    assert scheduler.is_rid_of("n1")
+    assert scheduler.is_rid_of("unknown")
+    scheduler.handle(NodeRemoved(4.0, "n1", "removed by me"))
+    assert scheduler.state.nodes["n1"].state == "left"
+    attached(scheduler, "n1", 2)
+    assert scheduler.state.nodes["n1"].takes_work, "it was added again"
+
+
+def test_a_node_that_was_removed_may_come_back_and_gets_work() -> None:
+    scheduler = begun(plan(job("make", shape=Shape.SOURCE, total=20)))
+    attached(scheduler, "n1", 2)
+    ask(scheduler, "drain", "n1")
+    scheduler.handle(NodeDetached(3.0, "n1", "removed", left=True))
+    scheduler.handle(NodeRemoved(4.0, "n1", "removed by me"))
+    node = scheduler.state.nodes["n1"]
+    assert node.state == "lost", "it had tasks, and nobody has brought them"
+    assert scheduler.state.jobs[0].tasks[0].tried("infrastructure") == 1
+    attached(scheduler, "n1", 2)
+    assert node.takes_work
+    assert not node.distributor.idle
+
+
+def test_who_has_never_joined_cannot_be_drained_and_does_no_harm() -> None:
+    scheduler = begun(plan(job("make", shape=Shape.SOURCE, total=20)))
+    step = scheduler.handle(Asked(2.0, "drain", "ghost", "me"))
+    assert [record.text for record in step.records if isinstance(record, Alerted)] == [
+        "node ghost has never joined: nothing to drain"
+    ]
+    scheduler.handle(NodeRemoved(3.0, "ghost", "removed by me"))
+    assert "ghost" not in scheduler.state.nodes
