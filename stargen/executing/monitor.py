@@ -113,12 +113,12 @@ class Monitor:
         return rows
 
     def _use(self, leaders: Set[int]) -> dict[int, Use]:
-        """What sessions and groups use, by their leaders."""
+        """What sessions and groups use, by their leaders; nothing if there are none."""
         now = time.monotonic()
         passed_s, self._at = max(now - self._at, 1e-3), now
         before, self._before = self._before, {}
         use: dict[int, Use] = {}
-        for process in processes():
+        for process in processes() if leaders else ():  # all of the machine: that costs something
             mine = {process.session, process.group}
             moved = bytes_moved(process.pid) if mine & leaders else 0
             old_ticks, old_moved = before.get(process.pid, (process.cpu_ticks, moved))

@@ -254,7 +254,8 @@ class Node:
             if self._results.has_master and self._interest.due(time.monotonic()):
                 self._results.say(self.load())
             count += 1
-            if count % _SWEEP_EVERY == 0:
+            programs = any(job.program for job in self._dispatcher.jobs.values())
+            if programs and count % _SWEEP_EVERY == 0:
                 await self._sweep()
             await asyncio.sleep(1.0)
 
