@@ -39,10 +39,19 @@ from stargen.records import (
     TasksFinished,
     TasksReturned,
 )
-from stargen.status import AllocationStatus, FailureGroup, JobStatus, NodeStatus, Status
+from stargen.status import (
+    AllocationStatus,
+    FailureGroup,
+    JobStatus,
+    NodeStatus,
+    OpenTask,
+    Status,
+)
 
 _GROUPS = 1000
 """Groups of failures told apart; signatures that never repeat must not fill the memory."""
+
+_NOWHERE: OpenTask = ("", 1, 0.0, 0, 0)
 
 
 def fold(status: Status, record: Record) -> None:
@@ -57,24 +66,30 @@ def fold(status: Status, record: Record) -> None:
 
 
 def _assigned(status: Status, r: TasksAssigned) -> None:
-    job, node = status.jobs[r.job], r.node
+    job, node, at = status.jobs[r.job], r.node, r.at
     for row in r.rows:
         if row.ordinal in job.open:
             _leaves_node(status, job, row.ordinal)
-        job.open[row.ordinal] = (node, row.hi - row.lo)
+        job.open[row.ordinal] = (node, row.hi - row.lo, at, row.epoch, row.n)
     job.running += len(r.rows)
     if node in status.nodes:
         status.nodes[node].running += len(r.rows)
 
 
+def _waiting(size: int) -> OpenTask:
+    """A task between two tries."""
+    return ("", size, 0.0, 0, 0)
+
+
 def _leaves_node(status: Status, job: JobStatus, ordinal: int) -> int:
     """The task is with no node any more; how many candidates it has."""
-    node, size = job.open.pop(ordinal, ("", 1))
+    task = job.open.pop(ordinal, _NOWHERE)
+    node = task[0]
     if node:
         job.running -= 1
         if node in status.nodes:
             status.nodes[node].running -= 1
-    return size
+    return task[1]
 
 
 def _finished(status: Status, r: TasksFinished) -> None:
@@ -106,7 +121,7 @@ def _returned(status: Status, r: TasksReturned) -> None:
     job = status.jobs[r.job]
     for row in r.rows:
         if row.ordinal in job.open:
-            job.open[row.ordinal] = ("", _leaves_node(status, job, row.ordinal))
+            job.open[row.ordinal] = _waiting(_leaves_node(status, job, row.ordinal))
 
 
 def _failed(status: Status, r: TaskFailed) -> None:
@@ -114,7 +129,7 @@ def _failed(status: Status, r: TaskFailed) -> None:
     job.failed += 1
     size = _leaves_node(status, job, r.ordinal)
     if r.verdict == "retry":
-        job.open[r.ordinal] = ("", size)
+        job.open[r.ordinal] = _waiting(size)
     if r.node in status.nodes:
         status.nodes[r.node].failed += 1
     key = (r.job, r.failure, r.signature, r.node)
@@ -228,8 +243,8 @@ def _joined(status: Status, r: NodeJoined) -> None:
 
 def _lost(status: Status, r: NodeLost) -> None:
     for job in status.jobs:
-        for ordinal in [o for o, (node, _) in job.open.items() if node == r.node]:
-            job.open[ordinal] = ("", _leaves_node(status, job, ordinal))
+        for ordinal in [o for o, task in job.open.items() if task[0] == r.node]:
+            job.open[ordinal] = _waiting(_leaves_node(status, job, ordinal))
     status.nodes[r.node].state, status.nodes[r.node].reason = "lost", r.reason
     status.alert(r.at, f"node {r.node} is lost: {r.reason}")
 

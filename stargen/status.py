@@ -14,6 +14,12 @@ from typing import Any
 _RECENT_S = 30
 _LAST = 50
 
+OpenTask = tuple[str, int, float, int, int]
+"""(node, candidates, when it was sent there, epoch and number of the attempt), unfinished.
+
+The node is "" between two tries, and the rest 0 then. It is a plain tuple for its speed.
+"""
+
 
 class Meter:
     """Counts per second over the last half minute, and since the first."""
@@ -79,9 +85,15 @@ class JobStatus:
     held: str | None = None
     closed: str | None = None
     waits: bool = False
+    unlisted: int = 0
+    """Unfinished tasks that this picture was made without; see stargen/glance.py."""
     meter: Meter = field(default_factory=Meter)
-    open: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
-    """{ordinal: (node, candidates)} of unfinished tasks; the node is "" between two tries."""
+    open: dict[int, OpenTask] = field(default_factory=dict[int, OpenTask])
+    """Unfinished tasks by their ordinals, in the order in which they were sent."""
+
+    @property
+    def unfinished(self) -> int:
+        return len(self.open) + self.unlisted
 
 
 @dataclass(slots=True)

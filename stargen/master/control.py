@@ -48,7 +48,9 @@ class Steered(Protocol):
         """UserError if there is no such thing."""
         ...
 
-    def look(self, since: float, at: list[str], task: str) -> dict[str, Any]:
+    def look(
+        self, since: float, at: list[str], task: str, glance: str, after: int
+    ) -> dict[str, Any]:
         """What `ControlClient.look` returns."""
         ...
 
@@ -84,6 +86,8 @@ class ControlServer:
                 float(request.get("since", 0.0)),
                 [str(name) for name in request.get("at", ())],
                 str(request.get("task", "")),
+                str(request.get("glance", "")),
+                int(request.get("after", 0)),
             ),
             "stop": lambda request: master.stop(_by(request), now=bool(request.get("now"))),
             "add-nodes": lambda r: master.add_nodes(str(r["pool"]), str(r["hosts"])),
@@ -227,7 +231,14 @@ class ControlClient:
         """The picture of the campaign: status_forms.as_json, with links, loads and sinks."""
         return self._ask_once("status")
 
-    def look(self, since: float = 0.0, at: Sequence[str] = (), task: str = "") -> dict[str, Any]:
+    def look(
+        self,
+        since: float = 0.0,
+        at: Sequence[str] = (),
+        task: str = "",
+        glance: str = "",
+        after: int = 0,
+    ) -> dict[str, Any]:
         """Samples of the nodes, links, sinks and the journal; agents tell more often for a while.
 
         Parameters
@@ -235,8 +246,11 @@ class ControlClient:
         since : `at` of the answer before: samples that it had are left out
         at : nodes whose running tasks are wanted too; of a single one, also its cores
         task : ``job/ordinal`` whose output is wanted with the sample of its node
+        glance : "lean" or "whole" if the form of a `Glance` is wanted too, in base64
+        after : position of the last record that is known already
         """
-        return self._ask_once("look", since=since, at=list(at), task=task)
+        more = {"glance": glance, "after": after} if glance else {}
+        return self._ask_once("look", since=since, at=list(at), task=task, **more)
 
     def watch(self, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
         """The picture again and again, until the master ends."""

@@ -20,6 +20,7 @@ from stargen.clock import Clock
 from stargen.codec import pack
 from stargen.errors import JournalFull
 from stargen.folding import fold
+from stargen.glance import Ends
 from stargen.journal.journal import Journal
 from stargen.master.inbox import Inbox
 from stargen.records import Alerted, Record, TasksAssigned, TasksFinished, encode
@@ -84,6 +85,7 @@ class Kernel:
         self._ended: Ended | None = None
         self._caught_up = asyncio.Event()
         self._rows = 0
+        self.ends = Ends()
         self._failure: Exception | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -136,8 +138,10 @@ class Kernel:
         self._continue()
 
     def _remember(self, record: Record) -> None:
-        self.journal.append(encode(record))
+        form = encode(record)
+        position = self.journal.append(form)
         fold(self.status, record)
+        self.ends.take(position, record, form)
         self._rows += len(record.rows) if isinstance(record, TasksAssigned | TasksFinished) else 1
 
     def _continue(self) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stargen.clock import Clock
+from stargen.codec import pack
 from stargen.errors import LocalProtocolError, UserError
+from stargen.glance import Glance, listed
 from stargen.journal import Journal, read_records
 from stargen.master.comings import Comings
 from stargen.master.control import ACTIONS, ControlServer
@@ -23,7 +27,7 @@ from stargen.messages import Attach
 from stargen.scheduling.events import Asked
 from stargen.scheduling.explain import explain
 from stargen.scheduling.plan import Plan
-from stargen.status_forms import as_json, failures_json
+from stargen.status_forms import as_json, failures_json, freeze
 from stargen.typed import near
 
 if TYPE_CHECKING:
@@ -234,8 +238,28 @@ class RunningCampaign:
             },
         }
 
-    def look(self, since: float, at: list[str], task: str) -> dict[str, Any]:
-        return looked(self.nodes, since, at, self._task(task)) | self._kept()
+    def look(
+        self, since: float, at: list[str], task: str, glance: str = "", after: int = 0
+    ) -> dict[str, Any]:
+        began = time.perf_counter()
+        answer = looked(self.nodes, since, at, self._task(task)) | self._kept()
+        if glance:
+            form = self._glance(at, self._task(task), after, whole=glance == "whole").form()
+            answer["glance"] = base64.b64encode(form).decode()
+        return answer | {"cost_s": time.perf_counter() - began}
+
+    def _glance(self, at: list[str], task: list[int] | None, after: int, *, whole: bool) -> Glance:
+        kernel, status = self.kernel, self.kernel.status
+        kernel.ends.ask(self._clock.wall())
+        some = None if whole else listed(status, at[0] if len(at) == 1 else "", task)
+        return Glance(
+            self.journal.position,
+            kernel.ends.since,
+            whole,
+            pack(freeze(status, some)),
+            kernel.ends.after(after),
+            list(kernel.ends.seconds),
+        )
 
     def _task(self, name: str) -> list[int] | None:
         job, _, ordinal = name.rpartition("/")

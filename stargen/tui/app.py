@@ -63,7 +63,7 @@ class Dashboard(App[None]):
             self.add_mode(name, partial(self._new, page))
         self._link: MasterLink | None = None
         if desk.connect is not None:
-            self._link = MasterLink(desk.connect, self._heard, lambda: desk.interest)
+            self._link = MasterLink(desk.connect, self._heard, desk.question)
         self._drawn: tuple[object, ...] = ()
         self._rests_until = 0.0
 

@@ -11,7 +11,7 @@ from typing import Any
 from stargen.errors import UserError
 from stargen.status import Status
 from stargen.tui.feed import Feed
-from stargen.tui.link import Connect, Interest, Live
+from stargen.tui.link import Connect, Interest, Live, Question
 from stargen.tui.trail import View
 from stargen.tui.usage import Usage
 
@@ -58,9 +58,14 @@ class Desk:
         """What the master says, while the present is shown."""
         return None if self.feed.is_past else self.feed.master
 
+    def question(self) -> Question:
+        """What the master is asked next."""
+        nodes, task, whole = self.interest
+        return Question(nodes, task, *self.feed.glance_wanted(whole))
+
     def heard(self, live: Live | None) -> None:
         """The master has said something, or is gone (None)."""
-        self.feed.master = live
+        self.feed.heard(live)
         if live is not None:
             self.usage.take(live.loads, live.fresh)
 

@@ -1,8 +1,10 @@
 """Feed: what the screens show, now or at the moment somebody travelled to.
 
 Records are read from the journal's files, also while a master writes them: that costs the master
-nothing, and goes on when it dies and when it comes back. Reading and decoding happen in a thread;
-taking records into a view that is shown happens on the event loop, so nothing needs a lock.
+nothing, and goes on when it dies and when it comes back. Where they come faster than a viewer
+should read, a running master tells what they add up to: it has folded them by the same function.
+Reading and decoding happen in a thread; taking records into a view that is shown happens on the
+event loop, so nothing needs a lock.
 """
 
 from __future__ import annotations
@@ -18,12 +20,19 @@ from stargen.journal import newest_snapshot, read_records
 from stargen.records import decode
 from stargen.status_forms import thaw
 from stargen.tui.history import KeyFrames, Walker, first_moment, view_at
+from stargen.tui.leap import Leap
 from stargen.tui.link import Live
 from stargen.tui.trail import View
 
 _LOOK_EVERY_S = 0.25
 _AT_ONCE = 1_000
 _FRESH_S = 10.0
+_FLOOD = 500.0
+"""Records a second that are read at most, if there is a master that can tell the rest."""
+
+_CALM = 250.0
+"""Records a second at which reading is taken up again."""
+
 _TRAIL = 20_000
 """Records before a snapshot that are read for the trail alone."""
 
@@ -59,6 +68,11 @@ class Feed:
         self._first: float | None = None
         self._reading = View()
         self._grew_at = 0.0
+        self._walker: Walker | None = None
+        """Reads what comes; None while a master tells it."""
+        self._flood = False
+        self._counted = (0, 0.0)
+        self._stranded = False
         self._travelling = asyncio.Lock()
         self._lives = 0
 
@@ -116,18 +130,34 @@ class Feed:
                 return
 
     async def _run_once(self) -> None:
-        walker = await asyncio.to_thread(self._open)
+        await self._begin()
         self.problem = None
         while self._follow:
-            rows = await asyncio.to_thread(walker.some, _AT_ONCE)
-            for position, record in rows:
-                self.live.take(position, record)
-            if rows:
-                self._grew_at = self._wall()
-                if self._frames.wants(self.live):  # nothing is folded until it is taken
-                    await asyncio.to_thread(self._frames.offer, self.live)
-            if len(rows) < _AT_ONCE:
-                await asyncio.sleep(_LOOK_EVERY_S)
+            await self._go_on()
+
+    async def _begin(self) -> None:
+        self._walker = await asyncio.to_thread(self._open)
+        self._stranded = False
+        self._count()
+
+    async def _go_on(self) -> None:
+        """Take in what has come since, or wait for something to come."""
+        walker = self._walker
+        if walker is None:
+            await self._be_told()
+            return
+        rows = await asyncio.to_thread(walker.some, _AT_ONCE)
+        if walker is not self._walker:
+            return  # a master has told it meanwhile
+        for position, record in rows:
+            self.live.take(position, record)
+        if rows:
+            self._grew_at = self._wall()
+            self._count()
+            if self._frames.wants(self.live):  # nothing is folded until it is taken
+                await asyncio.to_thread(self._frames.offer, self.live)
+        if len(rows) < _AT_ONCE:
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     def _open(self) -> Walker:
         """Everything up to now: from the newest snapshot, or from the start."""
@@ -142,6 +172,60 @@ class Feed:
         self._frames, self.live = frames, view
         self.read_all = True
         return walker
+
+    # --- leaping ----------------------------------------------------------------------------------
+
+    def glance_wanted(self, whole: bool) -> tuple[str, int]:
+        """What a master should tell of its status, and behind which record.
+
+        Parameters
+        ----------
+        whole : whether somebody looks at all open tasks
+        """
+        if (self._walker is not None and not self._flood) or not self.read_all:
+            return "", 0
+        whole = whole or not self._flood or self._frames.wants(self.live)
+        return "whole" if whole else "lean", self.live.position
+
+    def heard(self, live: Live | None) -> None:
+        """A master has said something, or is gone (None)."""
+        self.master = live
+        leap = live.leap if live is not None else None
+        if leap is None or (self._walker is not None and not self._flood):
+            return
+        if leap.glance.since is None or leap.glance.since > self.live.position:
+            self._stranded = self._walker is None
+        elif leap.glance.position >= self.live.position:
+            self._leap(leap)
+
+    def _leap(self, leap: Leap) -> None:
+        if leap.glance.position > self.live.position:
+            self._grew_at = self._wall()
+        else:
+            self._flood = False
+        self._frames.keep(leap)
+        self.live = self.live.leapt(leap)
+        self._count()
+        self._walker = None
+        if leap.glance.whole and not self._flood:
+            self._walker = Walker(self.journal, self.live.position)
+
+    async def _be_told(self) -> None:
+        """Wait for the master's next word; without one, what was told is not all: read it."""
+        if self.master is not None and not self._stranded:
+            await asyncio.sleep(_LOOK_EVERY_S)
+        else:
+            await self._begin()
+
+    def _count(self) -> None:
+        """Whether records come in a flood, by the time that they bear."""
+        position, at = self._counted
+        passed_s = self.live.status.at - at
+        if passed_s < 1.0:
+            return
+        pace = (self.live.position - position) / passed_s
+        self._flood = pace > (_CALM if self._flood else _FLOOD)
+        self._counted = (self.live.position, self.live.status.at)
 
     # --- travelling -------------------------------------------------------------------------------
 
@@ -208,5 +292,4 @@ def _remembered(journal: Path) -> View:
     view = View(thaw(unpack(snapshot.state)[1]), position=snapshot.position)
     for _, body in read_records(journal, max(0, view.position - _TRAIL), view.position):
         view.trail.take(decode(body))
-    view.forget_what_runs_nowhere()
     return view

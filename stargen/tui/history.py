@@ -19,6 +19,7 @@ from stargen.codec import pack, unpack
 from stargen.journal import RecordReader
 from stargen.records import Record, decode
 from stargen.status_forms import freeze, thaw
+from stargen.tui.leap import Leap
 from stargen.tui.trail import View
 
 _FIRST_DISTANCE = 1_000
@@ -54,7 +55,7 @@ class KeyFrames:
     def wants(self, view: View) -> bool:
         """Whether none is near."""
         position, status = view.position, view.status
-        rows = len(status.nodes) + sum(len(job.open) for job in status.jobs)
+        rows = len(status.nodes) + sum(job.unfinished for job in status.jobs)
         distance = max(self.distance, rows)
         with self._lock:
             place = self._place(position)
@@ -69,9 +70,17 @@ class KeyFrames:
         """
         if not self.wants(view):
             return
-        frame = KeyFrame(view.position, view.status.at, pack(freeze(view.status)))
+        self._insert(KeyFrame(view.position, view.status.at, pack(freeze(view.status))))
+
+    def keep(self, leap: Leap) -> None:
+        """Keep a frame of what a master told, if it is whole and none is near."""
+        glance = leap.glance
+        if glance.whole and self.wants(View(leap.status, position=glance.position)):
+            self._insert(KeyFrame(glance.position, leap.status.at, glance.status))
+
+    def _insert(self, frame: KeyFrame) -> None:
         with self._lock:
-            self._frames.insert(self._place(view.position), frame)
+            self._frames.insert(self._place(frame.position), frame)
             while len(self._frames) > _MOST or self._bytes() > _MOST_BYTES:
                 self._frames = self._frames[::2]
                 self.distance *= 2

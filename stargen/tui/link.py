@@ -2,20 +2,20 @@
 
 The journal tells everything that happened; loads, links and sinks are asked of the master, over
 whatever `connect` gives. A thread asks, so that a master that answers slowly, or not at all, never
-stops the screen; it rests much longer than an answer takes, which bounds what viewers cost the
-master however large the campaign is.
+stops the screen; it rests much longer than an answer costs the master, which bounds what viewers
+cost it however large the campaign is.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from stargen.errors import UserError
+from stargen.tui.leap import Leap
 
 _EVERY_S = 1.0
 _RETRY_S = 1.0
@@ -26,7 +26,14 @@ _LONGEST_S = 5.0
 class Master(Protocol):
     """What the dashboard needs of a running master."""
 
-    def look(self, since: float = 0.0, at: Sequence[str] = (), task: str = "") -> dict[str, Any]:
+    def look(
+        self,
+        since: float = 0.0,
+        at: Sequence[str] = (),
+        task: str = "",
+        glance: str = "",
+        after: int = 0,
+    ) -> dict[str, Any]:
         """Samples of nodes that came after `since`; see `ControlClient.look`."""
         ...
 
@@ -40,10 +47,23 @@ Connect = Callable[[], AbstractContextManager[Master]]
 
 
 class Interest(NamedTuple):
-    """What a page wants to know beyond the samples of all nodes."""
+    """What a page wants to know beyond the samples of all nodes.
+
+    `whole`: all open tasks, and not only those that were sent first.
+    """
 
     nodes: tuple[str, ...] = ()
     task: str = ""
+    whole: bool = False
+
+
+class Question(NamedTuple):
+    """What a master is asked; see `ControlClient.look`."""
+
+    nodes: tuple[str, ...] = ()
+    task: str = ""
+    glance: str = ""
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,7 @@ class Live:
     silent_s: dict[str, float | None] = field(default_factory=dict[str, "float | None"])
     sinks: tuple[dict[str, Any], ...] = ()
     journal: dict[str, Any] = field(default_factory=dict[str, Any])
+    leap: Leap | None = None
 
     def then(self, answer: dict[str, Any]) -> Live:
         """With the next answer taken in."""
@@ -68,6 +89,7 @@ class Live:
             answer["silent_s"],
             tuple(answer["sinks"]),
             answer["journal"],
+            Leap.of(answer["glance"]) if "glance" in answer else None,
         )
 
     @property
@@ -82,14 +104,14 @@ class MasterLink:
     Parameters
     ----------
     tell : called from this link's thread
-    wanted : what is of interest just now; called from this link's thread
+    wanted : what to ask just now; called from this link's thread
     """
 
     def __init__(
         self,
         connect: Connect,
         tell: Callable[[Live | None], None],
-        wanted: Callable[[], Interest] = Interest,
+        wanted: Callable[[], Question] = Question,
     ) -> None:
         self._connect = connect
         self._tell = tell
@@ -116,13 +138,11 @@ class MasterLink:
     def _listen(self, master: Master) -> None:
         live, since = Live(), 0.0
         while not self._over.is_set():
-            began = time.monotonic()
             answer = master.look(since, *self._wanted())
-            took_s = time.monotonic() - began
             since = answer["at"]
             live = live.then(answer)
             self._say(live)
-            self._over.wait(max(_EVERY_S, min(_REST * took_s, _LONGEST_S)))
+            self._over.wait(max(_EVERY_S, min(_REST * answer.get("cost_s", 0.0), _LONGEST_S)))
 
     def _say(self, live: Live | None) -> None:
         if not self._over.is_set():

@@ -33,7 +33,7 @@ def pulse(desk: Desk, width: int) -> list[Line]:
         _use(desk),
         _count("failed", sum(job.failed for job in status.jobs), "bad"),
         _count("quarantined", sum(job.quarantined for job in status.jobs), "warn"),
-        _count("retrying", sum(len(job.open) - job.running for job in status.jobs), "warn"),
+        _count("retrying", sum(job.unfinished - job.running for job in status.jobs), "warn"),
         _held(status),
         _journal(desk),
         _allocation(desk),

@@ -55,9 +55,8 @@ def open_tasks(desk: Desk) -> Iterator[TaskRow]:
 
 def _open_task(desk: Desk, index: int, ordinal: int) -> TaskRow:
     job = desk.status.jobs[index]
-    node, size = job.open[ordinal]
-    began = desk.view.trail.began.get((index, ordinal))
-    elapsed = max(0.0, desk.now - began.at) if began else 0.0
+    node, size, sent_at, _, _ = job.open[ordinal]
+    elapsed = max(0.0, desk.now - sent_at) if sent_at else 0.0
     usual = job.busy_s / job.finished if job.finished else None
     state = "running" if node else "waiting"
     told = (desk.load_of(node) or {}).get("running") if node else None
@@ -71,18 +70,18 @@ def _longest_open(desk: Desk, most: int) -> tuple[list[TaskRow], int]:
 
     What the page shows first, and of a hundred thousand open tasks: so no row is made in vain.
     """
-    began, jobs = desk.view.trail.began, desk.status.jobs
+    jobs = desk.status.jobs
     never = float("inf")
     found = nsmallest(
         most,
         (
-            (start.at if (start := began.get((index, ordinal))) else never, index, ordinal)
+            (task[2] or never, index, ordinal)
             for index, job in enumerate(jobs)
-            for ordinal in job.open
+            for ordinal, task in job.open.items()
         ),
     )
     rows = [_open_task(desk, index, ordinal) for _, index, ordinal in found]
-    return rows, sum(len(job.open) for job in jobs)
+    return rows, sum(job.unfinished for job in jobs)
 
 
 def ended_tasks(desk: Desk) -> Iterator[TaskRow]:

@@ -1,43 +1,28 @@
-"""What a viewer remembers beside the status: recent ends, when tasks began, where results lie.
+"""What a viewer remembers beside the status: recent ends, and where results lie.
 
-All of it is bounded: by the open tasks, or by a number of records. A finished record is kept whole
-and taken apart only when somebody looks, so that following a campaign costs next to nothing.
+All of it is bounded by a number of records. A finished record is kept whole and taken apart only
+when somebody looks, so that following a campaign costs next to nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stargen.folding import fold
+from stargen.glance import MOST_ENDS
 from stargen.model import Location
-from stargen.records import (
-    CandidateQuarantined,
-    FinishedRow,
-    NodeLost,
-    Record,
-    TaskFailed,
-    TasksAssigned,
-    TasksFinished,
-    TasksReturned,
-)
+from stargen.records import FinishedRow, Record, TaskFailed, TasksFinished
 from stargen.status import Status
+from stargen.tui.leap import Leap
 
 _RECORDS = 500
 _OUTPUTS = 2_000
 """Finished rows with output that are remembered of each job."""
 
 _SECONDS = 600
-
-
-class Began(NamedTuple):
-    """The attempt of an open task that was assigned last."""
-
-    at: float
-    epoch: int
-    n: int
 
 
 class Ended(NamedTuple):
@@ -56,13 +41,8 @@ class Ended(NamedTuple):
 class Trail:
     """Recent history of tasks; fold it beside a `Status`."""
 
-    began: dict[tuple[int, int], Began] = field(default_factory=dict[tuple[int, int], Began])
     ends: deque[TasksFinished | TaskFailed] = field(
         default_factory=lambda: deque[TasksFinished | TaskFailed](maxlen=_RECORDS)
-    )
-    failures: deque[TaskFailed] = field(default_factory=lambda: deque[TaskFailed](maxlen=_RECORDS))
-    quarantined: deque[CandidateQuarantined] = field(
-        default_factory=lambda: deque[CandidateQuarantined](maxlen=_RECORDS)
     )
     outputs: dict[int, deque[FinishedRow]] = field(default_factory=dict[int, deque[FinishedRow]])
     seconds: deque[list[int]] = field(default_factory=lambda: deque[list[int]](maxlen=_SECONDS))
@@ -70,36 +50,41 @@ class Trail:
 
     def take(self, record: Record) -> None:
         if isinstance(record, TasksFinished):
-            self._finished(record)
-        elif isinstance(record, TasksAssigned):
-            for row in record.rows:
-                self.began[record.job, row.ordinal] = Began(record.at, row.epoch, row.n)
+            self._end(record)
+            second = int(record.at)
+            if self.seconds and self.seconds[-1][0] == second:
+                self.seconds[-1][1] += len(record.rows)
+            else:
+                self.seconds.append([second, len(record.rows)])
         elif isinstance(record, TaskFailed):
-            self.began.pop((record.job, record.ordinal), None)
             self.ends.append(record)
-            self.failures.append(record)
-        elif isinstance(record, TasksReturned):
-            for row in record.rows:
-                self.began.pop((record.job, row.ordinal), None)
-        elif isinstance(record, CandidateQuarantined):
-            self.quarantined.append(record)
 
-    def _finished(self, record: TasksFinished) -> None:
-        job = record.job
-        outputs = self.outputs.get(job)
+    def catch_up(
+        self, ends: Sequence[TasksFinished | TaskFailed], seconds: Sequence[list[int]]
+    ) -> None:
+        """Take in what a glance tells of the records that were not read.
+
+        Of a job that has as many ends as are told there were more: what it put out before them is
+        forgotten, so that those that are known follow one another.
+        """
+        for job, count in Counter(record.job for record in ends).items():
+            if count >= MOST_ENDS:
+                self.outputs.pop(job, None)
+        for record in ends:
+            if isinstance(record, TasksFinished):
+                self._end(record)
+            else:
+                self.ends.append(record)
+        while seconds and self.seconds and self.seconds[-1][0] >= seconds[0][0]:
+            self.seconds.pop()
+        self.seconds.extend(list(pair) for pair in seconds)
+
+    def _end(self, record: TasksFinished) -> None:
+        outputs = self.outputs.get(record.job)
         if outputs is None:
-            outputs = self.outputs[job] = deque(maxlen=_OUTPUTS)
-        began = self.began
-        for row in record.rows:
-            began.pop((job, row.ordinal), None)
-            if row.sizes:
-                outputs.append(row)
+            outputs = self.outputs[record.job] = deque(maxlen=_OUTPUTS)
+        outputs.extend(row for row in record.rows if row.sizes)
         self.ends.append(record)
-        second = int(record.at)
-        if self.seconds and self.seconds[-1][0] == second:
-            self.seconds[-1][1] += len(record.rows)
-        else:
-            self.seconds.append([second, len(record.rows)])
 
     def pace(self, now: float, buckets: int, each_s: int) -> list[float]:
         """Tasks finished a second, over the last `buckets` whole stretches of `each_s` seconds."""
@@ -158,12 +143,13 @@ class View:
         """Take the next record in."""
         fold(self.status, record)
         self.trail.take(record)
-        if isinstance(record, NodeLost):
-            self.forget_what_runs_nowhere()
         self.position = position
 
-    def forget_what_runs_nowhere(self) -> None:
-        """Of open tasks alone it is kept when they began."""
-        jobs = self.status.jobs
-        for key in [k for k in self.trail.began if not jobs[k[0]].open.get(k[1], ("", 0))[0]]:
-            del self.trail.began[key]
+    def leapt(self, leap: Leap) -> View:
+        """The same campaign after the next records, of which a master tells all at once.
+
+        The trail goes on there; this view may not.
+        """
+        ends = [record for position, record in leap.ends if position > self.position]
+        self.trail.catch_up(ends, leap.glance.seconds)
+        return View(leap.status, self.trail, leap.glance.position)

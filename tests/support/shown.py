@@ -328,11 +328,10 @@ class ToldMaster:
     def learn(self, view: View, now: float) -> None:
         """Which open tasks run: the first of each node; the others wait in its buffer."""
         for job, each in enumerate(view.status.jobs):
-            for ordinal, (node, _) in each.open.items():
+            for ordinal, (node, _, sent_at, *_) in each.open.items():
                 rows = self.running.setdefault(node, [])
                 if len(rows) < 2:
-                    began = view.trail.began.get((job, ordinal))
-                    elapsed_s = now - began.at if began else 0.0
+                    elapsed_s = now - sent_at if sent_at else 0.0
                     row = {"job": job, "ordinal": ordinal, "elapsed_s": elapsed_s}
                     rows.append(row | {"done": 7.0, "total": 20.0, "rss_gib": 1.25})
 
@@ -355,7 +354,14 @@ class ToldMaster:
             for gpu in load["gpus"]:
                 gpu[1] = max(0.0, min(100.0, gpu[1] + self.chance.gauss(0.0, 9.0)))
 
-    def look(self, since: float = 0.0, at: Sequence[str] = (), task: str = "") -> dict[str, Any]:
+    def look(
+        self,
+        since: float = 0.0,
+        at: Sequence[str] = (),
+        task: str = "",
+        glance: str = "",
+        after: int = 0,
+    ) -> dict[str, Any]:
         if self.gone:
             raise UserError("the master has ended")
         return {
@@ -368,6 +374,7 @@ class ToldMaster:
             "silent_s": dict.fromkeys(at, 0.4),
             "sinks": [],
             "journal": {"position": 10, "durable": 8},
+            "cost_s": 0.0,
         }
 
     def explain(self, target: str) -> list[str]:

@@ -60,7 +60,7 @@ async def told(pilot: Pilot[None], app: Dashboard) -> None:
     master = ToldMaster()
     master.learn(app.desk.view, app.desk.now)
     live = app.desk.live or Live()
-    app.desk.heard(live.then(master.look(0.0, *app.desk.interest)))
+    app.desk.heard(live.then(master.look(0.0, *app.desk.question())))
     app._refresh_page()
     await settled(pilot)
 

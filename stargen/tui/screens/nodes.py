@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from stargen.quantities import clock, count, duration
+from stargen.status import OpenTask
 from stargen.tui.desk import Desk
 from stargen.tui.ink import Drawn, Line, heading
 from stargen.tui.link import Interest
@@ -327,13 +328,14 @@ class NodePage(Page):
         rows: list[Row] = []
         for index, job in enumerate(status.jobs):
             usual = job.busy_s / job.finished if job.finished else None
-            for ordinal, (node, _) in job.open.items():
-                if node == self.node:
-                    task = told.get((index, ordinal))
-                    if task is None and said is not None:
-                        rows.append(_buffered_row(desk, index, ordinal, usual))
+            for ordinal, task in job.open.items():
+                if task[0] == self.node:
+                    key, row = f"{job.name}/{ordinal}", told.get((index, ordinal))
+                    if row is None and said is not None:
+                        rows.append(_buffered_row(key, task, usual))
                     else:
-                        rows.append(_running_row(desk, index, ordinal, task, usual))
+                        elapsed = row["elapsed_s"] if row else max(0.0, desk.now - task[2])
+                        rows.append(_running_row(key, task, elapsed, row or {}, usual))
         rows.sort(key=lambda row: row.style)  # what runs before what waits in the buffer
         return rows[:WINDOW]
 
@@ -364,12 +366,9 @@ class NodePage(Page):
 
 
 def _running_row(
-    desk: Desk, job: int, ordinal: int, told: dict[str, Any] | None, usual: float | None
+    key: str, task: OpenTask, elapsed: float, told: dict[str, Any], usual: float | None
 ) -> Row:
-    key = f"{desk.status.jobs[job].name}/{ordinal}"
-    began = desk.view.trail.began.get((job, ordinal))
-    elapsed = told["elapsed_s"] if told else (max(0.0, desk.now - began.at) if began else 0.0)
-    share = told["done"] / told["total"] if told and told["total"] else None
+    share = told["done"] / told["total"] if told.get("total") else None
     if share is None and usual:
         share = min(1.0, elapsed / usual)
     late = usual is not None and elapsed > 3 * usual and elapsed > 60
@@ -378,22 +377,22 @@ def _running_row(
         (duration(elapsed), "warn" if late else ""),
         _about(usual),
         bar(share, 12, "warn" if late else "good") if share is not None else "",
-        f"{told['rss_gib']:.2f} GiB" if told and told.get("rss_gib") else "-",
-        _attempt(began),
+        f"{told['rss_gib']:.2f} GiB" if told.get("rss_gib") else "-",
+        _attempt(task),
         "",
     ]
     return Row(key, cells)
 
 
-def _buffered_row(desk: Desk, job: int, ordinal: int, usual: float | None) -> Row:
-    key = f"{desk.status.jobs[job].name}/{ordinal}"
-    attempt = _attempt(desk.view.trail.began.get((job, ordinal)))
-    return Row(key, [key, "-", _about(usual), ("in the buffer", "dim"), "-", attempt, ""], "dim")
+def _buffered_row(key: str, task: OpenTask, usual: float | None) -> Row:
+    note = ("in the buffer", "dim")
+    return Row(key, [key, "-", _about(usual), note, "-", _attempt(task), ""], "dim")
 
 
 def _about(usual: float | None) -> str:
     return "-" if usual is None else duration(usual)
 
 
-def _attempt(began: Any) -> str:
-    return "-" if began is None else f"{began.epoch}.{began.n}"
+def _attempt(task: OpenTask) -> str:
+    *_, epoch, n = task
+    return f"{epoch}.{n}" if epoch else "-"

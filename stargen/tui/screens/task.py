@@ -12,6 +12,7 @@ from textual.widget import Widget
 
 from stargen.errors import BadResult, JournalError
 from stargen.quantities import clock, count, duration
+from stargen.status import OpenTask
 from stargen.tui.desk import Desk
 from stargen.tui.gallery import read_candidate
 from stargen.tui.ink import Line, heading
@@ -61,7 +62,8 @@ class TaskPage(Page):
         """Of the node that has it: how it goes there, and what it writes."""
         if self._index < 0:
             return Interest()
-        node, _ = self.desk.status.jobs[self._index].open.get(self.ordinal, ("", 0))
+        task = self.desk.status.jobs[self._index].open.get(self.ordinal)
+        node = task[0] if task else ""
         return Interest((node,), self.about) if node else Interest()
 
     def show(self) -> None:
@@ -111,14 +113,14 @@ class TaskPage(Page):
         job = desk.status.jobs[index]
         usual = job.busy_s / job.finished if job.finished else None
         about = f"; tasks of {self.job} take about {duration(usual)}" if usual else ""
-        node, size = job.open.get(self.ordinal, (None, 0))
-        if node is None:
+        task = job.open.get(self.ordinal)
+        if task is None:
             said = " it has ended" if self._chapters else " it has not begun"
             lines.append([(said, "dim"), (about, "dim")])
-        elif not node:
-            lines.append([(" waiting for another try", "warn"), (f" ({_candidates(size)})", "")])
+        elif not task[0]:
+            lines.append([(" waiting for another try", "warn"), (f" ({_candidates(task[1])})", "")])
         else:
-            lines += self._at_work(node, index, usual, size, about, width)
+            lines += self._at_work(task, index, usual, about, width)
         if self._resources:
             lines.append([(" asks for ", "dim"), (self._resources, "")])
         if job.held:
@@ -126,11 +128,11 @@ class TaskPage(Page):
         return lines
 
     def _at_work(
-        self, node: str, index: int, usual: float | None, size: int, about: str, width: int
+        self, task: OpenTask, index: int, usual: float | None, about: str, width: int
     ) -> list[Line]:
         desk = self.desk
-        began = desk.view.trail.began.get((index, self.ordinal))
-        elapsed = max(0.0, desk.now - began.at) if began else 0.0
+        node, size, sent_at, _, _ = task
+        elapsed = max(0.0, desk.now - sent_at) if sent_at else 0.0
         load = desk.load_of(node) or {}
         rows = load.get("running", ())
         mine = [row for row in rows if (row["job"], row["ordinal"]) == (index, self.ordinal)]

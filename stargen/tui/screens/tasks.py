@@ -28,6 +28,7 @@ _TASKS = (
     Column("size", 6, right=True, sort=True, rank=3),
     Column("what came of it", 0),
 )
+_ORDER = Order("elapsed", True)
 _STYLES = {"running": "good", "buffered": "dim", "waiting": "warn", "finished": "accent"}
 
 
@@ -49,14 +50,17 @@ class Tasks(Windowed):
         self._shown_with: dict[str, None] = {}
 
     def body(self) -> Iterator[Widget]:
-        yield Table(
-            _TASKS, id="tasks", title="tasks", empty="no such task", order=Order("elapsed", True)
-        )
+        yield Table(_TASKS, id="tasks", title="tasks", empty="no such task", order=_ORDER)
 
     @property
     def interest(self) -> Interest:
         """Which of the tasks that are shown run, and which lie in a buffer."""
-        return Interest(tuple(self._shown_with))
+        return Interest(tuple(self._shown_with), whole=not self._at_first_sight)
+
+    @property
+    def _at_first_sight(self) -> bool:
+        """Whether those that were sent first are shown, as at the beginning."""
+        return self.query_one(Table).order == _ORDER and not (self.filter.words or self.first)
 
     def show(self) -> None:
         table = self.query_one(Table)
