@@ -198,12 +198,12 @@ def test_nodes_come_and_go_while_a_campaign_runs(site: Site):
         return any("executing.runner" in line for line in host.processes().values())
 
     assert wait_for(lambda: busy("cn3") and busy("cn4"), 60)
-    assert site.stargen("nodes", "remove", "cn1", *config)[0] == 0
-    gone = site.hosts.hosts[0]
+    assert site.stargen("nodes", "remove", "cn3", *config)[0] == 0, "it has hardly begun"
+    gone = site.hosts.hosts[2]
     assert wait_for(lambda: not gone.processes(), 60)
-    code, text = site.stargen("nodes", "add", "cn1", "--pool", "far", *config)
+    code, text = site.stargen("nodes", "add", "cn3", "--pool", "far", *config)
     assert code == 0, text
-    assert wait_for(lambda: busy("cn1"), 60), "who was removed may come back"
+    assert wait_for(lambda: busy("cn3"), 60), "who was removed may come back"
     text, _ = master.communicate(timeout=120)
     assert master.returncode == 0, text
     site.books()
