@@ -11,6 +11,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.screen import Screen
+from textual.widget import AwaitMount
 from textual.widgets import Input
 
 from stargen.quantities import duration
@@ -26,6 +27,9 @@ from stargen.tui.themes import DARK, INKS, SIXTEEN, THEMES
 _EVERY_S = 0.5
 _REST = 80.0
 """Parts of rest for one of drawing: however much a page shows, it takes a small part of a core."""
+
+_NEW_S, _KNOWN_S = 0.05, 0.002
+"""How long nothing is painted when another page comes: one that is known is ready at once."""
 
 
 class Dashboard(App[None]):
@@ -64,6 +68,8 @@ class Dashboard(App[None]):
         self._link: MasterLink | None = None
         if desk.connect is not None:
             self._link = MasterLink(desk.connect, self._heard, desk.question)
+        self._known: set[str] = set()
+        self._hidden_s = _NEW_S
         self._drawn: tuple[object, ...] = ()
         self._rests_until = 0.0
 
@@ -143,6 +149,15 @@ class Dashboard(App[None]):
             while len(self.screen_stack) > 1:
                 self.pop_screen()
         self.switch_mode(name)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        self._hidden_s = _KNOWN_S if mode in self._known else _NEW_S
+        self._known.add(mode)
+        return super().switch_mode(mode)
+
+    def delay_update(self, delay: float = 0.0) -> None:
+        """Paint nothing for a while; Textual's own does so for as long as a new page needs."""
+        super().delay_update(delay or self._hidden_s)
 
     def go_back(self) -> None:
         """To the page before; to the overview from any other first page."""

@@ -2,6 +2,7 @@
 
 from support.shown import ToldMaster
 from support.viewer import dashboard, press, seen, settled, text
+from textual.app import App
 from textual.widgets import Input
 
 from stargen.tui.dialogs import Confirm, Words
@@ -43,6 +44,16 @@ async def test_a_terminal_made_tiny_and_large_again_shows_the_same(shown):
             await settled(pilot)
         await press(pilot, "1")
         assert text(app) == before
+
+
+async def test_only_a_page_that_is_new_is_kept_out_of_sight_for_a_while(shown, monkeypatch):
+    app = dashboard(shown)
+    async with seen(app) as pilot:
+        hidden_s = []
+        monkeypatch.setattr(App, "delay_update", lambda app, delay: hidden_s.append(delay))
+        await press(pilot, "2", "1", "2")
+        assert app.current_mode == "nodes"
+        assert hidden_s == [0.05, 0.002, 0.002]
 
 
 async def test_the_pulse_says_what_matters(shown):
