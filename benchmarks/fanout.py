@@ -4,7 +4,8 @@ Each agent is reached by a login of its own to an sshd that the benchmark starts
 through the first of N, so that the master pays for as many handshakes, connections and channels as
 on a cluster. All jobs are held until the last agent has joined. Agents, their workers and sshd
 share this machine's cores with the master: wall times are upper bounds, the master's CPU and memory
-are its own. Shells read no start-up files here. Needs root and an sshd (Debian: openssh-server).
+are its own. One sshd stands for those of all hosts, so it takes many logins at once, and shells read
+no start-up files. Needs root and an sshd (Debian: openssh-server).
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 MaxSessions {sessions}
+MaxStartups 1000
 SetEnv HOME={folder}
 """
 
@@ -210,7 +212,7 @@ def main() -> None:
         "master CPU s per 1,000 tasks": one["master_cpu_s"] / options.tasks * 1e3,
     }
     table(["", "value"], [[name, value] for name, value in each.items()])
-    save("fanout", {"runs": rows, "each": each})
+    save("fanout" if group == 1 else "fanout-groups", {"runs": rows, "each": each})
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -232,6 +233,23 @@ def why_no_login(error: Exception, host: str) -> str:
             return f"it cannot be reached: {words_of(error)}"
 
 
+class _Channel:
+    """An SSH channel that behaves as asyncio's transports do.
+
+    To write when the other side has just closed it is no error: that it was lost is told next.
+    """
+
+    def __init__(self, channel: Any) -> None:
+        self._channel = channel
+
+    def write(self, data: bytes) -> None:
+        with suppress(BrokenPipeError):
+            self._channel.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._channel, name)
+
+
 class _Carrier:
     """What carries a `Stream` over an SSH channel, which is nearly asyncio's transport."""
 
@@ -239,7 +257,7 @@ class _Carrier:
         self._stream = stream
 
     def connection_made(self, chan: Any) -> None:
-        self._stream.connection_made(cast("asyncio.Transport", chan))
+        self._stream.connection_made(cast("asyncio.Transport", _Channel(chan)))
 
     def pause_writing(self) -> None:
         self._stream.pause_writing()
