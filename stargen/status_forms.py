@@ -184,7 +184,7 @@ def freeze(status: Status, listed: Listed | None = None) -> list[Any]:
 
 def _job_form(job: JobStatus, tasks: list[tuple[int, OpenTask]]) -> list[Any]:
     unlisted = job.unfinished - len(tasks)
-    return [*_job_head(job), unlisted, job.meter.form(), [[o, *task] for o, task in tasks]]
+    return [*_job_head(job), unlisted, job.meter.form(), [(o, *task) for o, task in tasks]]
 
 
 def thaw(form: list[Any]) -> Status:

@@ -184,7 +184,7 @@ class Feed:
         """
         if (self._walker is not None and not self._flood) or not self.read_all:
             return "", 0
-        whole = whole or not self._flood or self._frames.wants(self.live)
+        whole = whole or not self._flood or self._frames.wants(self.live, told=True)
         return "whole" if whole else "lean", self.live.position
 
     def heard(self, live: Live | None) -> None:

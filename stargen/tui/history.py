@@ -23,6 +23,9 @@ from stargen.tui.leap import Leap
 from stargen.tui.trail import View
 
 _FIRST_DISTANCE = 1_000
+_TOLD_APART = 4
+"""Times as far apart they are where a master tells them."""
+
 _MOST = 64
 _MOST_BYTES = 64 * 2**20
 
@@ -52,11 +55,11 @@ class KeyFrames:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def wants(self, view: View) -> bool:
-        """Whether none is near."""
+    def wants(self, view: View, told: bool = False) -> bool:
+        """Whether none is near; `told`: by a master, whom it costs more than reading costs us."""
         position, status = view.position, view.status
         rows = len(status.nodes) + sum(job.unfinished for job in status.jobs)
-        distance = max(self.distance, rows)
+        distance = max(self.distance, rows * (_TOLD_APART if told else 1))
         with self._lock:
             place = self._place(position)
             far = self._frames[place - 1].position + distance <= position
@@ -75,7 +78,8 @@ class KeyFrames:
     def keep(self, leap: Leap) -> None:
         """Keep a frame of what a master told, if it is whole and none is near."""
         glance = leap.glance
-        if glance.whole and self.wants(View(leap.status, position=glance.position)):
+        view = View(leap.status, position=glance.position)
+        if glance.whole and self.wants(view, told=True):
             self._insert(KeyFrame(glance.position, leap.status.at, glance.status))
 
     def _insert(self, frame: KeyFrame) -> None:

@@ -51,6 +51,8 @@ class TaskPage(Page):
         self._requests = Requests(desk.journal)
         self._resources = ""
         self._read_until = -1
+        self._read_as: OpenTask | None = None
+        self._sure = False
         self._reading = False
 
     def body(self) -> Iterator[Widget]:
@@ -60,19 +62,35 @@ class TaskPage(Page):
     @property
     def interest(self) -> Interest:
         """Of the node that has it: how it goes there, and what it writes."""
-        if self._index < 0:
-            return Interest()
-        task = self.desk.status.jobs[self._index].open.get(self.ordinal)
-        node = task[0] if task else ""
-        return Interest((node,), self.about) if node else Interest()
+        task = self._open
+        return Interest((task[0],) if task and task[0] else (), self.about)
+
+    @property
+    def _open(self) -> OpenTask | None:
+        index = self._index
+        return self.desk.status.jobs[index].open.get(self.ordinal) if index >= 0 else None
 
     def show(self) -> None:
         position = self.desk.view.position
         if position != self._read_until and not self._reading:
-            began = self._read_until if position > self._read_until >= 0 else 0
-            self._reading, self._read_until = True, position
-            self._read(began, position)
+            before, self._read_until = self._read_until, position
+            again = position > before >= 0
+            if not self._is_told(again):
+                self._reading = True
+                self._read(before if again else 0, position)
         self.query_one(Sheet).give(lambda width: [*self._standing(width), *self._story(width)])
+
+    def _is_told(self, again: bool) -> bool:
+        """Whether it stands as it did when its story was read, twice: a last record may be late.
+
+        Whatever happens to a task changes how it stands, so that it need not be looked for among
+        thousands of records a second.
+        """
+        task = self._open
+        same = again and task == self._read_as
+        told = same and self._sure
+        self._read_as, self._sure = task, same and bool(task or self._chapters)
+        return told
 
     @work(thread=True)
     def _read(self, after: int, until: int) -> None:
