@@ -5,6 +5,8 @@ A real master with simulated nodes that finish so many tasks a second (`paced.py
 anybody looks, while one page after another is looked at, and after that. Then keys are pressed, and
 the time until their effect is written to the terminal is taken, with and without the time that the
 viewer was ready to run and had no core; the same again when the master and the nodes are stopped.
+Nobody looks for as long, before and after, as pages are looked at: long enough for one of the
+snapshots that the master writes.
 In the end the viewer's journal is folded again, to see that what was shown is what happened.
 
     python benchmarks/dashboard.py --seconds 20 --rounds 8 --tasks 2000000
@@ -36,8 +38,6 @@ from common import median, save, scratch, table, verdict
 from paced import CORES, running
 
 SIZE = (160, 50)
-LOOKED_AT_S = 22.0
-"""How long nodes go on telling more after nobody looks any more."""
 
 # --- processes and the machine --------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ def machine_s() -> tuple[float, float]:
 class Viewer:
     """`stargen top` in a terminal of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settled_s: float) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm-256color", COLORTERM="truecolor", LANG="C.UTF-8")
@@ -86,7 +86,7 @@ class Viewer:
         self._seen = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
         self.wait_for("bottleneck|events", 60)
-        time.sleep(5.0)  # until it has read the journal up to now
+        time.sleep(settled_s)  # until it has read the journal up to now
 
     def _read(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two
@@ -110,7 +110,7 @@ class Viewer:
             self._tail = ""
         began = time.perf_counter()
         os.write(self.fd, key.encode())
-        self.wait_for(pattern, 10.0)
+        self.wait_for(pattern, 60.0)
         return time.perf_counter() - began
 
     def close(self) -> None:
@@ -172,7 +172,7 @@ def p95_ms(latencies_s: list[float]) -> float:
     return 1e3 * sorted(latencies_s)[int(0.95 * (len(latencies_s) - 1))]
 
 
-def latencies(viewer: Viewer, rounds: int) -> Latencies:
+def latencies(viewer: Viewer, rounds: int, pause_s: float) -> Latencies:
     """Of every key in turn, at the pace of a person in a hurry."""
     found = Latencies()
     busy, all_ = machine_s()
@@ -183,7 +183,7 @@ def latencies(viewer: Viewer, rounds: int) -> Latencies:
             if key.shows:
                 found.keys.setdefault(key.name, []).append(took_s)
                 found.own.append(took_s - (waited_s(viewer.pid) - waited))
-            time.sleep(0.25)
+            time.sleep(pause_s)
     now_busy, now_all = machine_s()
     found.load = (now_busy - busy) / (now_all - all_)
     print(
@@ -249,23 +249,23 @@ def measure(options: argparse.Namespace) -> Measured:
     with scratch() as base, running(base, **sizes) as master:
         folder, seconds = base / "out", options.seconds
         until_busy(folder, options)
-        made.stretches.append(stretch(folder, master, None, "-", seconds))
-        viewer = Viewer(folder)
+        made.stretches.append(stretch(folder, master, None, "-", seconds * len(PAGES)))
+        viewer = Viewer(folder, options.settled_s)
         for page, (key, shows) in PAGES.items():
             viewer.press(key, shows)
             time.sleep(1.0)
             made.stretches.append(stretch(folder, master, viewer, page, seconds))
         viewer.press("1", "events")
-        made.busy = latencies(viewer, options.rounds)
+        made.busy = latencies(viewer, options.rounds, options.pause_s)
         made.memory_mib = {"viewer": peak_mib(viewer.pid), "master": peak_mib(master)}
         viewer.close()
-        time.sleep(LOOKED_AT_S)
-        made.stretches.append(stretch(folder, master, None, "-", seconds))
+        time.sleep(options.left_s)
+        made.stretches.append(stretch(folder, master, None, "-", seconds * len(PAGES)))
         if finished(folder) >= options.tasks:
             raise RuntimeError("the campaign was over before the end: give it more --tasks")
         os.killpg(master, signal.SIGSTOP)
-        viewer = Viewer(folder)
-        made.idle = latencies(viewer, options.rounds)
+        viewer = Viewer(folder, options.settled_s)
+        made.idle = latencies(viewer, options.rounds, options.pause_s)
         viewer.close()
         made.counts = verify(folder)
     return made
@@ -315,12 +315,20 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2000)
     parser.add_argument("--tasks", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=5000.0)
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each stretch")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=13.5,
+        help="of each page; nobody looks for three times as long",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="of all keys")
     parser.add_argument("--quick", action="store_true", help="a small one, of half a minute")
     options = parser.parse_args()
+    options.settled_s, options.pause_s = 5.0, 0.25
+    options.left_s = 22.0  # nodes go on telling more for a while after nobody looks any more
     if options.quick:
-        options.nodes, options.rate, options.seconds, options.rounds = 20, 500.0, 2.0, 1
+        options.nodes, options.rate, options.seconds, options.rounds = 20, 500.0, 1.0, 1
+        options.settled_s, options.pause_s, options.left_s = 1.0, 0.05, 1.0
     signal.signal(signal.SIGTERM, ended)
     report(options, measure(options))
 

@@ -14,7 +14,9 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 REPEATS = dict.fromkeys(("functions", "node", "spawn"), ("--repeats", "1"))
 
 
-@pytest.mark.parametrize("name", ["efficiency", "functions", "memory", "node", "spawn"])
+@pytest.mark.parametrize(
+    "name", ["dashboard", "efficiency", "functions", "memory", "node", "spawn"]
+)
 def test_a_quick_run_prints_its_verdicts_and_writes_its_results(name: str, tmp_path: Path) -> None:
     places = {"STARGEN_BENCH_FOLDER": tmp_path, "STARGEN_BENCH_RESULTS": tmp_path / "results"}
     done = subprocess.run(
