@@ -47,6 +47,9 @@ log = logging.getLogger(__name__)
 
 _IDLE_WORKERS_PER_CORE = 2
 _LINGER_S = 0.2
+_LOOK_S, _LONGEST_LOOK_S, _LOOK_SHARE = 1.0, 5.0, 0.02
+"""Between two samples: more where they take more than this share of the time, as they do when the
+machine has far too much to do already."""
 _SWEEP_EVERY = 5
 """Samples between two searches for processes that outlived their attempt."""
 
@@ -242,22 +245,24 @@ class Node:
         self._interest.take(look, time.monotonic())
 
     async def watch(self) -> None:
-        """Take a sample of the node every second, and now and then look for strays."""
+        """Take a sample of the node every second or so, and now and then look for strays."""
         count = 0
         while True:
+            began = time.monotonic()
             leaders = {worker.pid for worker in self._pool.workers.values()}
             leaders |= {*self._outcomes.programs.values()}
             sample = await asyncio.to_thread(self._monitor.sample, self._limited_folders(), leaders)
             self._samples.append(sample)
             for worker in self._pool.workers.values():
                 worker.rss_gib = sample.memory_of(worker.pid)
+            pause_s = (time.monotonic() - began) / _LOOK_SHARE
             if self._results.has_master and self._interest.due(time.monotonic()):
                 self._results.say(self.load())
             count += 1
             programs = any(job.program for job in self._dispatcher.jobs.values())
             if programs and count % _SWEEP_EVERY == 0:
                 await self._sweep()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(min(max(_LOOK_S, pause_s), _LONGEST_LOOK_S))
 
     def load(self) -> Load:
         """How the node and its tasks are doing."""
