@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,9 +134,42 @@ def test_a_host_that_refuses_is_told_as_if_it_stood_alone(site: Site, hosts: Hos
     assert "Permission denied" in given_up["cn2"]
     assert set(logins(shy)) == {MASTER}
 
-    site.campaign(20, 0.2)
+
+SENDS = """
+import asyncio, hashlib, os, sys
+from stargen.config import Ssh
+from stargen.launchers.ssh import host_of
+from stargen.transport.onward import FirstHost, OnwardHost
+
+async def main(config):
+    options = Ssh(config=config, onward=f"ssh -F {config}")
+    first = FirstHost(host_of("cn1", options))
+    host = OnwardHost("cn2", options, first, lambda: sys.exit("directly"), keepalive_s=5)
+    first.use("cn2")
+    told = os.urandom(8 * 2**20)
+    done = await host.run("md5sum", 60, told)
+    await host.close()
+    print(done.stdout.split()[0] == hashlib.md5(told).hexdigest())
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+def test_what_a_command_is_told_arrives_whole(site: Site, hosts: Hosts):
+    said = hosts.in_hub(sys.executable, "-c", SENDS, hosts.folder / "ssh_config")
+    assert said.split() == ["True"]
+    assert site.processes() == []
+
+
+def test_the_systems_ssh_leads_on_as_well(site: Site, hosts: Hosts):
+    settings = (site.base / "stargen.toml").read_text()
+    (site.base / "stargen.toml").write_text(
+        settings.replace("ssh = { ", 'ssh = { client = "openssh", ').replace("[1-4]", "[1-2]")
+    )
+    site.campaign(20, 0.1)
     code, text = site.stargen("up", "campaign.toml")
     assert code == 0, text
     site.books()
-    assert "node cn4: it refuses the login" in text
+    assert GIVEN_UP not in text
+    assert set(logins(hosts.hosts[1])) == {FIRST}
     assert nothing_left(hosts)
