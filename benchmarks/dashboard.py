@@ -313,7 +313,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", type=int, default=2000)
-    parser.add_argument("--tasks", type=int, default=1_000_000)
+    parser.add_argument("--tasks", type=int, default=1_200_000)
     parser.add_argument("--rate", type=float, default=5000.0)
     parser.add_argument(
         "--seconds",

@@ -250,6 +250,30 @@ async def test_candidates_of_another_job_and_in_another_order(shown):
         assert table.order.column == "formula"
 
 
+async def test_a_story_is_read_on_only_when_its_task_stands_differently(shown, monkeypatch):
+    app = dashboard(shown)
+    async with seen(app) as pilot:
+        await press(pilot, "3", "enter")
+        page, view = app.screen, app.desk.view
+        begun, read = view.position, []
+
+        def note(after, until):
+            read.append((after - begun, until - begun))
+            page._got([], page._left, "", True)
+
+        def records(count):
+            for _ in range(count):
+                view.position += 1
+                page.show()
+
+        monkeypatch.setattr(page, "_read", note)
+        records(5)
+        assert read == [(0, 1)], "once more, since a record may have come late"
+        del view.status.jobs[page._index].open[page.ordinal]
+        records(5)
+        assert read[1:] == [(5, 6), (6, 7)]
+
+
 async def test_more_than_a_window_is_paged(shown):
     app = dashboard(shown)
     async with seen(app) as pilot:
