@@ -20,6 +20,7 @@ from typing import TypeVar
 from stargen.config import Ssh
 from stargen.errors import NodeError
 from stargen.transport.link import Stream
+from stargen.transport.openssh import unattended
 from stargen.transport.ssh import Finished, RemoteHost
 
 T = TypeVar("T")
@@ -97,14 +98,8 @@ class OnwardHost:
         self._first = first
         self._make = direct
         self._direct: RemoteHost | None = None
-        settings = {
-            "BatchMode": "yes",
-            "ConnectTimeout": f"{options.connect_s:.0f}",
-            "ServerAliveInterval": f"{max(1.0, keepalive_s):.0f}",
-            "ServerAliveCountMax": "3",
-        }
-        stated = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        self._words = [*shlex.split(options.onward), "-T", *stated, "--", name]
+        onward = shlex.split(options.onward)
+        self._words = [*onward, "-T", *unattended(options, keepalive_s), "--", name]
 
     async def run(self, command: str, timeout_s: float, told: bytes = b"") -> Finished:
         if self._direct is None:

@@ -59,13 +59,18 @@ class OpensshHost:
         """Nothing to do, as above."""
 
 
-def _command(name: str, options: Ssh, keepalive_s: float) -> list[str]:
+def unattended(options: Ssh, keepalive_s: float) -> list[str]:
+    """What ssh is told so that it asks nobody, and notices when the other side is gone."""
     settings = {
         "BatchMode": "yes",
         "ConnectTimeout": f"{options.connect_s:.0f}",
         "ServerAliveInterval": f"{max(1.0, keepalive_s):.0f}",
         "ServerAliveCountMax": "3",
     }
+    return [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+
+
+def _command(name: str, options: Ssh, keepalive_s: float) -> list[str]:
     words = ["ssh", "-T"]
     if options.config is not None:
         words += ["-F", options.config]
@@ -77,9 +82,7 @@ def _command(name: str, options: Ssh, keepalive_s: float) -> list[str]:
         words += ["-i", options.identity]
     if options.jump is not None:
         words += ["-J", options.jump]
-    for key, value in settings.items():
-        words += ["-o", f"{key}={value}"]
-    return [*words, "--", name]
+    return [*words, *unattended(options, keepalive_s), "--", name]
 
 
 class _SshProcess(asyncio.SubprocessProtocol):
