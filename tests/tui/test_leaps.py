@@ -178,6 +178,20 @@ async def test_of_a_master_that_has_just_begun_to_collect_nothing_is_taken(shown
         assert feed.live.position == position
 
 
+async def test_what_a_master_has_forgotten_meanwhile_is_read(shown, tmp_path, flood):
+    async with following_a_half(shown, tmp_path) as (feed, master, write):
+        await until(lambda: feed.glance_wanted(False)[0])
+        master.go_to(feed.live.position + 50)
+        assert tell(feed, master) == "lean"
+        master.go_to(feed.live.position + 50)
+        master.ends.since = feed.live.position + 10
+        write()
+        tell(feed, master)
+        last = max(position for position, _ in read_records(shown.journal))
+        await until(lambda: feed.live.position == last)
+        same(feed.live, read(shown, last))
+
+
 async def test_the_past_is_the_same_from_frames_that_a_master_told(shown, tmp_path, flood):
     async with following_a_half(shown, tmp_path) as (feed, master, write):
         await until(lambda: feed.glance_wanted(False)[0])

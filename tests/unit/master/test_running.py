@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 from pathlib import Path
 
@@ -10,16 +11,22 @@ import numpy as np
 import pytest
 from support.fake_agent import FakeAgent, FakeLauncher
 
+from stargen.codec import pack, unpack
 from stargen.config import Pool, Settings
 from stargen.crystal import Candidate, Crystal, encode_entry, envelope_of
 from stargen.errors import CampaignBusy, InvariantBroken, NodeError, UserError
+from stargen.folding import fold
+from stargen.glance import Glance
 from stargen.journal import read_entry, read_records
+from stargen.master.control import ControlClient
 from stargen.master.launch import Wiring
 from stargen.messages import Settle, TaskFault, TasksDone, encode
 from stargen.model import Location
 from stargen.records import TasksFinished, decode
 from stargen.scheduling.events import Asked, ResultsArrived
 from stargen.scheduling.scheduler import Scheduler
+from stargen.status import Status
+from stargen.status_forms import freeze, thaw
 
 CAMPAIGN = """
 [campaign]
@@ -173,6 +180,38 @@ def test_a_master_that_dies_finds_agent_tasks_and_spooled_results_again(tmp_path
     assert agent.incarnation == 1
     settled = [m for m in agent.heard if isinstance(m, Settle)]
     assert left in settled[-1].deliver
+
+
+def test_a_glance_is_what_its_journal_adds_up_to(tmp_path):
+    def some_last(job, order):
+        return None if order.ordinal % 7 == 3 else work(job, order)
+
+    agent = FakeAgent("one", some_last, cores=8)
+    bench = Bench(tmp_path, agent, count=30)
+
+    def glance(kind, after):
+        with ControlClient.of(bench.folder) as master:
+            answer = master.look(glance=kind, after=after)
+            assert "glance" not in master.look()
+        assert answer["cost_s"] > 0
+        return Glance.from_form(base64.b64decode(answer["glance"]))
+
+    async def main():
+        running = asyncio.create_task(bench.wiring().run())
+        await until(lambda: len(agent.running) == 8)  # of both jobs, and for ever
+        first = await asyncio.to_thread(glance, "whole", 0)
+        lean = await asyncio.to_thread(glance, "lean", first.position)
+        running.cancel()
+        await asyncio.wait((running,))
+        return first, lean
+
+    whole, lean = asyncio.run(main())
+    assert (whole.since, whole.ends) == (None, []), "until somebody looks nothing is collected"
+    status = Status()
+    for _, body in read_records(bench.folder / "journal", 0, whole.position):
+        fold(status, decode(body))
+    assert whole.status == pack(freeze(status))
+    assert sum(job.unfinished for job in thaw(unpack(lean.status)).jobs) >= 8
 
 
 def test_a_cut_link_is_made_again_and_the_agent_kept(tmp_path):
