@@ -4,8 +4,8 @@ Each agent is reached by a login of its own to an sshd that the benchmark starts
 through the first of N, so that the master pays for as many handshakes, connections and channels as
 on a cluster. All jobs are held until the last agent has joined. Agents, their workers and sshd
 share this machine's cores with the master: wall times are upper bounds, the master's CPU and memory
-are its own. One sshd stands for those of all hosts, so it takes many logins at once, and shells read
-no start-up files. Needs root and an sshd (Debian: openssh-server).
+are its own. One sshd stands for those of all hosts, so it takes many logins at once, and shells
+read no start-up files. Needs root and an sshd (Debian: openssh-server).
 """
 
 from __future__ import annotations
@@ -110,6 +110,15 @@ def joined(journal: Path) -> tuple[int, float]:
     return len(nodes), last - began
 
 
+def messages(journal: Path) -> int:
+    """How many messages carried orders and results: each has a record, acknowledgements none."""
+    from stargen.journal import read_records
+    from stargen.records import TasksAssigned, TasksFinished, decode
+
+    bodies = (decode(body) for _, body in read_records(journal))
+    return sum(isinstance(body, TasksAssigned | TasksFinished) for body in bodies)
+
+
 class Release(threading.Thread):
     """Lets the jobs go once there are so many agents.
 
@@ -163,6 +172,7 @@ def measure(folder: Path, config: Path, agents: int, group: int, tasks: int) -> 
         "agents": nodes,
         "start_s": start_s,
         "tasks_per_s": tasks / log.span_s,
+        "messages_per_s": messages(run.journal) / log.span_s,
         "end_s": run.wall_s,
         "start_cpu_s": release.cpu_s,
         "master_cpu_s": run.master_cpu_s,
@@ -201,7 +211,7 @@ def main() -> None:
             measure(folder / str(count), config, count, group, options.tasks)
             for count in (max(1, agents // 20), agents)
         ]
-    heads = ["agents joined", "the last after s", "tasks/s", "all over after s"]
+    heads = ["agents joined", "the last after s", "tasks/s", "messages/s", "all over after s"]
     heads += ["master CPU s when they had", "master CPU s", "master MiB"]
     table(heads, [list(row.values()) for row in rows])
     one, many = rows
