@@ -46,7 +46,7 @@ class Distributor:
         """How many more such tasks it can run now."""
         return _fit(self._free, request)
 
-    def room(self, request: Resources, task_s: float | None) -> int:
+    def room(self, request: Resources, task_s: float | None, most: int) -> int:
         """How many more such tasks to send: what fits now, and some ahead if tasks are short.
 
         Nothing is sent ahead of what cannot run now: it would wait behind others' long tasks.
@@ -54,13 +54,14 @@ class Distributor:
         Parameters
         ----------
         task_s : expected duration of one task; None if unknown, then nothing is sent ahead
+        most : tasks ahead, this node's share of what a master hands out in `PREFILL_S`
         """
         room = self.fits(request)
         if task_s is None:
             return room
         now = room + self._charged.get(request, 0)
         ahead = min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * now
-        return room + max(0, ahead - self.prefilled(request))
+        return room + max(0, min(ahead, most) - self.prefilled(request))
 
     def prefilled(self, request: Resources) -> int:
         """Tasks of this request that were sent ahead."""

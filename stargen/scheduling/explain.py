@@ -111,11 +111,12 @@ def _about_nodes(scheduler: Scheduler, job: JobState, request: Request, now: flo
     if not len(scheduler.state.nodes):
         lines.append("No node has joined yet.")
     lines += scheduler.allocating.explain(job, request, now)
+    among = len(scheduler.state.nodes)
     for node in scheduler.state.nodes:
         why = placement.refusal(node, job, request, now)
         if why is None and gangs.is_gang(request):
             why = "it is empty" if node.distributor.idle else "it must become empty first"
-        elif why is None and not placement.has_room(job, request, node):
+        elif why is None and not placement.has_room(job, request, node, among):
             why = "full"
         lines.append(f"{node.name}: {why or 'has room; it will be given some at the next pass'}.")
     return lines

@@ -16,6 +16,10 @@ MESSAGE_S = 0.005
 """A share should be worth its message: so much work goes to one node before the next gets any. A
 message costs both ends some 0.1 ms, as much as ten tasks that come in company."""
 
+AHEAD_OF_ALL = 32_768
+"""Tasks sent ahead to all nodes together: what a master hands out in `PREFILL_S`. No cluster ends
+more in that time for long, and each that is under way costs the master a kilobyte."""
+
 WARM_WAIT_S = 5.0
 """Tasks wait so long at most for nodes that hold their data already, before others load it too: to
 import torch and to load a network takes as long."""
@@ -86,11 +90,17 @@ def _needed_s(node: Node, job: JobState, now: float) -> float:
     return needed_s
 
 
-def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -> list[Share]:
+def shares(
+    job: JobState, request: Request, tasks: int, nodes: Sequence[Node], among: int
+) -> list[Share]:
     """Divide up to `tasks` tasks over able nodes: evenly, first what can run now, then ahead.
 
     Nodes that hold the job's data (its affinity key) come first. Of a request's variants a node
     takes the first that has room.
+
+    Parameters
+    ----------
+    among : how many nodes the campaign has
     """
     least = least_share(job)
     key = job.plan.affinity
@@ -103,10 +113,12 @@ def shares(job: JobState, request: Request, tasks: int, nodes: Sequence[Node]) -
         rooms = [node.distributor.fits(resources) for node in nodes]
         tasks -= _give(given, variant, tasks, nodes, rooms, least)
     task_s = job.pace.task_s
-    if tasks > 0 and task_s is not None:
+    if tasks > 0 and nodes and task_s is not None:
         sent = {share.node.name: share.tasks for share in given if share.variant == 0}
+        most = AHEAD_OF_ALL // among
         rooms = [
-            node.distributor.room(request[0], task_s) - sent.get(node.name, 0) for node in nodes
+            node.distributor.room(request[0], task_s, most) - sent.get(node.name, 0)
+            for node in nodes
         ]
         _give(given, 0, tasks, nodes, rooms, least)
     return given
@@ -128,12 +140,17 @@ def least_share(job: JobState) -> int:
     return 1 if task_s is None else max(1, int(MESSAGE_S / max(task_s, 1e-5)))
 
 
-def has_room(job: JobState, request: Request, node: Node) -> bool:
-    """True if one more such task could be sent to the node, to run or to wait there."""
+def has_room(job: JobState, request: Request, node: Node, among: int) -> bool:
+    """True if one more such task could be sent to the node, to run or to wait there.
+
+    Parameters
+    ----------
+    among : how many nodes the campaign has
+    """
     distributor = node.distributor
     if any(distributor.fits(resources) for resources in request):
         return True
-    return distributor.room(request[0], job.pace.task_s) > 0
+    return distributor.room(request[0], job.pace.task_s, AHEAD_OF_ALL // among) > 0
 
 
 def _give(

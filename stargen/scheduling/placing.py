@@ -63,7 +63,7 @@ class Placer:
         wanted = -(-min(waiting, allowance) // size)
         nodes = self._able_nodes(job, number, request, -(-wanted // placement.least_share(job)))
         nodes = self._prefer_warm(job, request, wanted, nodes)
-        shares = placement.shares(job, request, wanted, nodes)
+        shares = placement.shares(job, request, wanted, nodes, len(self.state.nodes))
         total = sum(share.tasks for share in shares)
         if not total:
             return
@@ -147,13 +147,14 @@ class Placer:
         """
         able: list[Node] = []
         openings, task_class = self.desk.openings, (job.index, number)
+        among = len(self.state.nodes)
         candidates = openings.candidates(task_class)
         key = job.plan.affinity
         if key is not None:
             candidates = sorted(candidates, key=lambda node: key not in node.loaded)
         for node in candidates:
             refused = placement.refusal(node, job, request, self.desk.at) is not None
-            if refused or not placement.has_room(job, request, node):
+            if refused or not placement.has_room(job, request, node, among):
                 openings.full(task_class, node)
                 continue
             able.append(node)
@@ -190,7 +191,7 @@ class Placer:
         nodes = self._able_nodes(job, -1 - number, variants, len(self.state.nodes))
         if task.failed_on and self._others_could(job, variants, task.failed_on):
             nodes = [node for node in nodes if node.name != task.failed_on]
-        for share in placement.shares(job, variants, 1, nodes):
+        for share in placement.shares(job, variants, 1, nodes, len(self.state.nodes)):
             self._send(job, share.node, [self._row_again(task, share.variant)])
             return True
         return False

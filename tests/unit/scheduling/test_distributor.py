@@ -36,22 +36,23 @@ def test_a_task_sent_ahead_takes_over_when_a_running_one_ends():
 def test_only_short_tasks_are_sent_ahead_and_not_without_bound():
     d = Distributor(Resources(cores=2))
     one = Resources(cores=1)
-    assert d.room(one, None) == 2
-    assert d.room(one, 10.0) == 2
-    assert d.room(one, 0.05) == 2 + 2 * 5
-    assert d.room(one, 0.0) == 2 + 2 * PREFILL_MAX
+    assert d.room(one, None, 1000) == 2
+    assert d.room(one, 10.0, 1000) == 2
+    assert d.room(one, 0.05, 1000) == 2 + 2 * 5
+    assert d.room(one, 0.0, 1000) == 2 + 2 * PREFILL_MAX
+    assert d.room(one, 0.0, 7) == 2 + 7, "many nodes share what a master hands out"
 
 
 def test_nothing_is_sent_ahead_to_wait_behind_other_tasks():
     d = Distributor(Resources(cores=4))
     short = Resources(cores=1)
     d.take(0, [0], Resources(cores=3))
-    assert d.room(short, 0.05) == 1 + 1 * 5, "one core is left"
+    assert d.room(short, 0.05, 1000) == 1 + 1 * 5, "one core is left"
     d.take(1, [0], short)
-    assert d.room(short, 0.05) == 5, "behind the one that runs"
+    assert d.room(short, 0.05, 1000) == 5, "behind the one that runs"
     full = Distributor(Resources(cores=4))
     full.take(0, [0], Resources(cores=4))
-    assert full.room(short, 0.05) == 0
+    assert full.room(short, 0.05, 1000) == 0
 
 
 def test_releasing_twice_changes_nothing():
