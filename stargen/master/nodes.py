@@ -37,6 +37,8 @@ from stargen.scheduling.nodelist import resources_form
 
 _MESSAGE_BYTES = 1024 * 1024
 _TRIES_WITHOUT_HOPE = 4
+_TOLD = 5
+"""So many nodes' problems are told where all have one; mostly it is the same."""
 _LOOK_S = 20.0
 """How long agents believe that somebody looks."""
 
@@ -115,7 +117,9 @@ class Nodes:
         keepers = self.keepers.values()
         if self._growing or not all(keeper.tries >= _TRIES_WITHOUT_HOPE for keeper in keepers):
             return None
-        return "; ".join(f"{keeper.name}: {keeper.problem}" for keeper in keepers) or None
+        told = [f"{keeper.name}: {keeper.problem}" for keeper in islice(keepers, _TOLD)]
+        more = len(keepers) - len(told)
+        return "; ".join([*told, f"and {more} more"] if more else told) or None
 
     async def dismiss(self, reason: str, grace_s: float) -> list[str]:
         """End every agent and all that they started; what is left, or may be, in words."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from support.fake_agent import FakeAgent, FakeLauncher
@@ -214,6 +216,12 @@ def test_a_problem_is_told_once_and_hope_is_lost_after_some_tries(tmp_path, monk
         assert bench.alerts == ["node one: no python there"]
 
     run(bench, scenario)
+
+
+def test_of_a_thousand_hopeless_nodes_a_few_are_told():
+    keepers = [cast("Any", SimpleNamespace(name=f"cn{i}", tries=9, problem="no")) for i in range(9)]
+    nodes = Nodes(keepers, define=cast("Any", None), read=cast("Any", None))
+    assert nodes.hopeless == "cn0: no; cn1: no; cn2: no; cn3: no; cn4: no; and 4 more"
 
 
 DONE = TaskDone(1, 1, 5, 0.25, [b"one", b"three"], b"drops", {"odd": 1}, 7)
