@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
@@ -131,6 +132,12 @@ def run_script(folder: Path, text: str, script: str, *arguments: str) -> Run:
     return Run(folder / "out", wall_s, **json.loads(process.stdout))
 
 
+def peak_mib(pid: int | str = "self") -> float:
+    """The most memory that a process has had; what getrusage says is also its parent's."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
+    return int(found[1]) / 1024 if found else 0.0
+
+
 def usage() -> dict[str, float]:
     """What this process has used, and what its children have that are gone."""
     mine = resource.getrusage(resource.RUSAGE_SELF)
@@ -138,7 +145,7 @@ def usage() -> dict[str, float]:
     return {
         "master_cpu_s": mine.ru_utime + mine.ru_stime,
         "nodes_cpu_s": children.ru_utime + children.ru_stime,
-        "master_rss_mib": mine.ru_maxrss / 1024,
+        "master_rss_mib": peak_mib(),
     }
 
 

@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -74,29 +75,27 @@ class Machines:
         self.jobs: dict[int, Any] = {}
         self.count = 0
 
-    async def serve(self) -> None:
+    async def serve(self, ready: Event) -> None:
+        """Until all agents have been shut down; `ready` is set when all listen."""
+        from support.simulated_agents import listen
+
         agents = [Agent(Path(socket).name) for socket in self.sockets]
         async with asyncio.TaskGroup() as group:
             keeping = group.create_task(self._keep(agents))
             attending = [
-                group.create_task(self._attend(agent, Path(socket)))
+                group.create_task(self._attend(agent, *await listen(Path(socket))))
                 for agent, socket in zip(agents, self.sockets, strict=True)
             ]
+            ready.set()
             await asyncio.wait(attending)
             keeping.cancel()
 
-    async def _attend(self, agent: Agent, socket: Path) -> None:
+    async def _attend(self, agent: Agent, server: Any, met: asyncio.Future[Any]) -> None:
         from support.simulated_agents import _inventory
 
         from stargen import messages as m
         from stargen.errors import LinkLost
-        from stargen.transport.greeting import Identity
-        from stargen.transport.local import serve_unix
 
-        met: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        server = await serve_unix(
-            socket, Identity("agent", "", socket.name), met.set_result, expects="master"
-        )
         agent.link = link = await met
         with suppress(LinkLost):
             while True:
@@ -111,7 +110,7 @@ class Machines:
                             agent.look_ends_at = time.monotonic() + message.for_s
                         case m.Attach():
                             agent.epoch = message.epoch
-                            link.send(m.encode(_inventory(message, socket.name, CORES)))
+                            link.send(m.encode(_inventory(message, agent.name, CORES)))
                         case m.DefineJob():
                             self.jobs[message.job] = message
                         case m.TakeBack():
@@ -174,8 +173,8 @@ class Machines:
         agent.link.send(m.encode(load))
 
 
-def serve_machines(sockets: list[str], mean_s: float) -> None:
-    asyncio.run(Machines(sockets, mean_s).serve())
+def serve_machines(sockets: list[str], mean_s: float, ready: Event) -> None:
+    asyncio.run(Machines(sockets, mean_s).serve(ready))
 
 
 # --- the processes --------------------------------------------------------------------------------
@@ -211,7 +210,9 @@ def main() -> None:
     master, sockets = wired(options.file, options.nodes)
     context = multiprocessing.get_context("spawn")
     mean_s = options.nodes * CORES / options.rate
-    context.Process(target=serve_machines, args=(sockets, mean_s), daemon=True).start()
+    ready = context.Event()
+    context.Process(target=serve_machines, args=(sockets, mean_s, ready), daemon=True).start()
+    ready.wait()
     asyncio.run(master.run())
 
 

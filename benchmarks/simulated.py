@@ -94,8 +94,10 @@ def main() -> None:
 
     master, sockets = wired(options.file, options.agents)
     context = multiprocessing.get_context("spawn")
-    nodes = context.Process(target=serve_agents, args=(sockets, CORES), daemon=True)
+    ready = context.Event()
+    nodes = context.Process(target=serve_agents, args=(sockets, CORES, ready), daemon=True)
     nodes.start()
+    ready.wait()  # or the master would spend its time on knocking at sockets that are not there yet
     if options.die_at:
         _die_at(options.die_at, nodes.pid)
     said = run_measured(master, where=options.where)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from zlib import crc32
 
@@ -28,7 +29,7 @@ from stargen.model import Resources
 from stargen.scheduling.nodelist import resources_form
 from stargen.transport.greeting import Identity
 from stargen.transport.link import Link
-from stargen.transport.local import connect_unix, serve_unix
+from stargen.transport.local import UnixServer, connect_unix, serve_unix
 from stargen.transport.session import Limits
 
 TASKS_A_FRAME = 64
@@ -43,22 +44,27 @@ def entry(name: str, size: int = 500) -> bytes:
     return data + crc32(data).to_bytes(4, "little")
 
 
-def serve_agents(sockets: list[str], cores: int) -> None:
-    """Run agents at these sockets until each has been shut down."""
-    asyncio.run(_serve_agents(sockets, cores))
+def serve_agents(sockets: list[str], cores: int, ready: Event) -> None:
+    """Run agents at these sockets until each has been shut down; `ready` is set when all listen."""
+    asyncio.run(_serve_agents(sockets, cores, ready))
 
 
-async def _serve_agents(sockets: list[str], cores: int) -> None:
+async def _serve_agents(sockets: list[str], cores: int, ready: Event) -> None:
     async with asyncio.TaskGroup() as group:
-        for socket in sockets:
-            group.create_task(_agent(Path(socket), cores))
+        for path in map(Path, sockets):
+            server, met = await listen(path)
+            group.create_task(_agent(path.name, cores, server, met))
+        ready.set()
 
 
-async def _agent(socket: Path, cores: int) -> None:
+async def listen(socket: Path) -> tuple[UnixServer, asyncio.Future[Link]]:
+    """A server at this socket, and the link of the master that comes."""
     met: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
-    server = await serve_unix(
-        socket, Identity("agent", "", socket.name), met.set_result, expects="master"
-    )
+    me = Identity("agent", "", socket.name)
+    return await serve_unix(socket, me, met.set_result, expects="master"), met
+
+
+async def _agent(name: str, cores: int, server: UnixServer, met: asyncio.Future[Link]) -> None:
     link = await met
     jobs: dict[int, DefineJob] = {}
     epoch = 0
@@ -73,7 +79,7 @@ async def _agent(socket: Path, cores: int) -> None:
                         pass
                     case Attach():
                         epoch = message.epoch
-                        link.send(encode(_inventory(message, socket.name, cores)))
+                        link.send(encode(_inventory(message, name, cores)))
                     case DefineJob():
                         jobs[message.job] = message
                     case TakeBack():
@@ -122,10 +128,6 @@ class SimulatedAccess:
         self._node = node
 
     async def connect(self, me: Identity, limits: Limits) -> Link:
-        for _ in range(100):
-            with suppress(LinkLost):
-                return await connect_unix(self._node.socket, me, expects="agent", limits=limits)
-            await asyncio.sleep(0.05)
         return await connect_unix(self._node.socket, me, expects="agent", limits=limits)
 
     def is_gone(self) -> bool:
