@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -173,3 +175,33 @@ def test_the_systems_ssh_leads_on_as_well(site: Site, hosts: Hosts):
     assert GIVEN_UP not in text
     assert set(logins(hosts.hosts[1])) == {FIRST}
     assert nothing_left(hosts)
+
+
+@pytest.fixture
+def key_agent(tmp_path: Path, hosts: Hosts) -> Iterator[Path]:
+    """Socket of an ssh-agent that holds the key to all hosts."""
+    path = tmp_path / "agent"
+    with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
+        assert wait_for(path.is_socket)
+        environ = {**os.environ, "SSH_AUTH_SOCK": str(path)}
+        subprocess.run(["ssh-add", "-q", hosts.folder / "id"], env=environ, check=True)
+        yield path
+        agent.terminate()
+
+
+def test_the_key_of_the_user_goes_along_where_ssh_config_says_so(
+    site: Site, hosts: Hosts, key_agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(key_agent))
+    theirs, mine = hosts.folder / "ssh_config", tmp_path / "mine"
+    keyless = theirs.read_text().replace(f"IdentityFile {hosts.folder}/id", "IdentityFile none")
+    onward = tmp_path / "onward"
+    onward.write_text(keyless.replace("IdentitiesOnly yes", "IdentitiesOnly no"))
+    settings = (site.base / "stargen.toml").read_text()
+    settings = settings.replace(f"-F {theirs}", f"-F {onward}").replace(str(theirs), str(mine))
+    (site.base / "stargen.toml").write_text(settings)
+    for forwards in ("yes", "no"):
+        mine.write_text(f"ForwardAgent {forwards}\n{theirs.read_text()}")
+        code, text = site.stargen("nodes", "check")
+        assert code == 0, text
+        assert text.count(GIVEN_UP) == (0 if forwards == "yes" else 3), text
