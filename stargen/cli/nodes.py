@@ -257,9 +257,11 @@ async def _check(
 
     from stargen.launchers.report import hindrances, report_here
     from stargen.launchers.trying import LONGEST_S
+    from stargen.transport.onward import COMMANDS
 
     name = host or pool
-    patience_s = _PATIENCE_S + LONGEST_S * len(trials)
+    turns = -(-settings.ssh.group // COMMANDS)  # hosts of a group wait for each other
+    patience_s = turns * (_PATIENCE_S + LONGEST_S * len(trials))
     async with gate:
         asked_s = time.time()
         try:

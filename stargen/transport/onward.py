@@ -28,6 +28,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 COMMANDS = 2
+"""So many at once go through a first host; the others wait."""
 _NOT_THERE = (126, 127, 255)
 """Exit statuses of ssh that reached nobody, and of a shell that found no ssh."""
 _SAID = 400
