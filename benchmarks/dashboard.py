@@ -38,6 +38,8 @@ from common import median, save, scratch, table, verdict
 from paced import CORES, running
 
 SIZE = (160, 50)
+CROWDED = 0.8
+"""Busy share of the cores from which on others disturb: CPU times of two stretches differ anyway."""
 
 # --- processes and the machine --------------------------------------------------------------------
 
@@ -355,6 +357,8 @@ def report(options: argparse.Namespace, made: Measured) -> None:
     more = sum(s.master for s in seen) / len(seen) - sum(s.master for s in alone) / len(alone)
     print(f"cores busy while keys were pressed: {100 * made.busy.load:.0f} %", end=", ")
     print(f"with everything else stopped {100 * made.idle.load:.0f} %")
+    if max(s.load for s in made.stretches) > CROWDED:
+        print("other processes filled the cores: what the master uses more cannot be told")
     print(f"memory: viewer {made.memory_mib['viewer']:.0f} MiB", end=", ")
     print(f"master {made.memory_mib['master']:.0f} MiB")
     verdict("viewer, percent of one core", max(s.viewer for s in seen), most=5.0)
