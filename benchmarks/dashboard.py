@@ -39,7 +39,7 @@ from paced import CORES, running
 
 SIZE = (160, 50)
 CROWDED = 0.8
-"""Busy share of the cores from which on others disturb: CPU times of two stretches differ anyway."""
+"""Busy share of the cores from which on CPU times of two stretches differ for other reasons."""
 
 # --- processes and the machine --------------------------------------------------------------------
 
