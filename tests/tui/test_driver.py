@@ -25,6 +25,11 @@ class Listening(TerminalDriver):
         self.heard = queue.Queue()
         self._debug = False
 
+    def begin(self):
+        """As Textual does, again whenever the process goes on after it was stopped."""
+        self._key_thread = threading.Thread(target=self.run_input_thread)
+        self._key_thread.start()
+
     def process_message(self, message):
         self.heard.put(message)
 
@@ -41,16 +46,15 @@ def listening():
     typed, read = pty.openpty()
     tty.setraw(read)
     driver = Listening(read)
-    thread = threading.Thread(target=driver.run_input_thread)
-    thread.start()
+    driver.begin()
     try:
         yield driver, typed
     finally:
         driver.exit_event.set()
-        thread.join(PATIENCE_S)
+        driver._key_thread.join(PATIENCE_S)
         os.close(typed)
         os.close(read)
-    assert not thread.is_alive()
+    assert not driver._key_thread.is_alive()
 
 
 def test_it_sleeps_no_longer_than_an_escape_may_be_the_start_of_something(monkeypatch):
@@ -81,6 +85,16 @@ def test_what_comes_in_two_parts_is_one_key(monkeypatch):
         for part in (b"\x1b", b"[A", "é".encode()[:1], "é".encode()[1:]):
             os.write(typed, part)
         assert [driver.key(), driver.key()] == ["up", "é"]
+
+
+def test_one_thread_is_left_when_the_process_was_stopped_and_goes_on():
+    with listening() as (driver, typed):
+        former = driver._key_thread
+        driver.begin()
+        former.join(PATIENCE_S)
+        assert not former.is_alive()
+        os.write(typed, b"q")
+        assert driver.key() == "q"
 
 
 def test_only_textuals_own_driver_is_replaced(shown, monkeypatch):
