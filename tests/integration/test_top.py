@@ -116,6 +116,13 @@ def test_several_look_and_none_disturbs_the_others_or_the_campaign(campaign, tmp
         assert newest_shown(stopped) <= before + 40, "the other one stands still"
         os.kill(stopped.pid, signal.SIGCONT)
         newest_shown(stopped, before + 50)
+        for number in (signal.SIGSTOP, signal.SIGCONT, signal.SIGCONT):
+            os.kill(stopped.pid, number)
+            time.sleep(0.3)
+        stopped.press("2")
+        stopped.until(r"nodes by state.*■ 1 busy")
+        stopped.press("q")
+        assert stopped.until_over() == 0, "it waits for none of its threads"
         assert memory_of(campaign.pid) < memory_mib + 8, "what nobody reads is not kept"
         watching.press("q")
         assert watching.until_over() == 0
