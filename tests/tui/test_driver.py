@@ -8,6 +8,7 @@ import threading
 import tty
 from contextlib import contextmanager
 
+import pytest
 from textual import constants, events
 from textual.drivers.linux_driver import LinuxDriver
 
@@ -104,3 +105,21 @@ def test_only_textuals_own_driver_is_replaced(shown, monkeypatch):
     assert issubclass(TerminalDriver, LinuxDriver)
     monkeypatch.setattr(constants, "DRIVER", "textual.drivers.headless_driver:HeadlessDriver")
     assert dashboard(shown).get_driver_class().__name__ == "HeadlessDriver"
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+def test_a_stop_from_outside_is_an_end_before_the_next_beginning(by_key):
+    """Or a second thread would wait for keys that the first one has read, and never end."""
+    done = []
+
+    class Noting(Listening):
+        def suspend_application_mode(self):
+            done.append("end")
+
+        def resume_application_mode(self):
+            done.append("begin")
+
+    driver = Noting(-1)
+    driver._auto_restart, driver._must_signal_resume = True, by_key
+    driver._sigcont_application()
+    assert done == (["begin"] if by_key else ["end", "begin"])
