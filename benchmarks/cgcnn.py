@@ -1,6 +1,6 @@
-"""What Crysformer is compared with: CGCNN, and a network that sees the composition alone.
+"""CGCNN, to compare Crysformer with.
 
-Both learn through the same loop, from the same residual of a linear fit, with the same loss and the
+It learns through the same loop, from the same residual of a linear fit, with the same loss and the
 same choice of the best step as Crysformer, so that what differs is the network.
 """
 
@@ -70,44 +70,15 @@ class CGCNN(nn.Module):
         return self.heads(nn.functional.softplus(self.hidden(pooled)))
 
 
-class Composition(nn.Module):
-    """Amounts of the elements, and mean and spread of their properties; not where they are."""
-
-    def __init__(self, targets: int, width: int = 256) -> None:
-        super().__init__()
-        self.register_buffer("khot", torch.from_numpy(khot_table()), persistent=False)
-        elements, marks = self.khot.shape
-        self.layers = nn.Sequential(
-            nn.Linear(elements + 2 * marks, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
-            nn.Linear(width, width),
-            nn.SiLU(),
-        )
-        self.heads = Heads(width, targets)
-
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        counts = self.khot.new_zeros(len(batch.atoms), len(self.khot))
-        counts.index_put_(
-            (batch.crystal, batch.numbers), self.khot.new_ones(len(batch.numbers)), accumulate=True
-        )
-        part = counts / batch.atoms[:, None]
-        mean = part @ self.khot
-        spread = (mean - mean.square() + 1e-4).sqrt()
-        return self.heads(self.layers(torch.cat([part, mean, spread], dim=1)))
-
-
 class Other(Learning):
-    """Crysformer's task with another network."""
+    """Crysformer's task with this network."""
 
-    def __init__(self, name: str, network: type[nn.Module], config: Config, data: Labelled) -> None:
+    def __init__(self, config: Config, data: Labelled) -> None:
         super().__init__(config, data)
-        self._network = network
-        self.identity = {**self.identity, "network": name}
+        self.identity = {**self.identity, "network": "cgcnn"}
 
     def model(self) -> nn.Module:
-        return self._network(len(self.config.targets))
+        return CGCNN(len(self.config.targets))
 
 
 def parameters(model: nn.Module) -> int:

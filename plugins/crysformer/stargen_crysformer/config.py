@@ -44,7 +44,7 @@ class Config:
     Parameters
     ----------
     irreps : features of an atom between blocks
-    blocks, heads : of the attention
+    blocks, heads : of the attention; without blocks the composition is all that is seen
     attention : channels of a head that its logit is made from
     neighbours : k of the k nearest neighbours
     basis : radial basis functions
@@ -69,7 +69,9 @@ class Config:
 
     def __post_init__(self) -> None:
         channels = self.channels
-        for name in ("blocks", "heads", "attention", "neighbours", "basis", "widening"):
+        if self.blocks < 0:
+            raise UserError(f"must not be negative, not {self.blocks}", key="blocks")
+        for name in ("heads", "attention", "neighbours", "basis", "widening"):
             if getattr(self, name) < 1:
                 raise UserError(f"must be at least 1, not {getattr(self, name)}", key=name)
         if channels.scalars % self.heads or channels.vectors % self.heads:
@@ -95,6 +97,7 @@ class Config:
 
 
 PRESETS: dict[str, Config] = {
+    "composition": Config(irreps="256x0e", blocks=0),
     "tiny": Config(irreps="32x0e+8x1e", blocks=2, basis=32),
     "small": Config(),
     "medium": Config(irreps="128x0e+32x1e", blocks=4, attention=16, basis=64, radial=(64,)),
@@ -108,7 +111,8 @@ PRESETS: dict[str, Config] = {
         dropout=0.2,
     ),
 }
-"""`paper` is the published size; a CPU trains `small` in hours and `tiny` in minutes."""
+"""`paper` is the published size; a CPU trains `small` in hours and `tiny` in minutes. `composition`
+does not see the structure."""
 
 
 def preset(name: str, **changes: Any) -> Config:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stargen.elements import ATOMIC_NUMBERS
 from stargen.errors import UserError
-from stargen_crysformer.ensemble import Ensemble, consult, told_of
+from stargen_crysformer.ensemble import Ensemble, hear, told_of
 from stargen_crysformer.graphs import Graphs
 from stargen_crysformer.scaling import bounded, errors, fractions_of
 from stargen_crysformer.sets import SPLITS, Labelled
@@ -102,8 +102,12 @@ def assess(ensemble: Ensemble, data: Labelled, split: str) -> Assessment:
     sound = np.flatnonzero(graphs.usable)
     graphs, labels = graphs.take(sound), data.labels[rows][sound]
     crystals = [crystals[i] for i in sound]
-    opinion = consult(ensemble.members, graphs, ensemble.device)
-    single = consult(ensemble.members[:1], graphs, ensemble.device).values
+    opinion = ensemble.consult(graphs)
+    single = (
+        hear(ensemble.members[:1], graphs, ensemble.device)
+        .weighed(np.zeros(len(ensemble.targets)))
+        .values
+    )
     fractions = fractions_of(graphs.numbers, graphs.atoms)
     base = bounded(ensemble.members[0].scaling.base(fractions), ensemble.targets)
     scales = np.stack(

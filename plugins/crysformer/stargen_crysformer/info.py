@@ -13,6 +13,7 @@ from stargen.model import Request, Resources
 from stargen.typed import Bounds
 
 MEMBER_FILES = "member-*.npz"
+COMPOSITION_FILE = "composition.npz"
 CALIBRATION_FILE = "calibration.json"
 SHIPPED = Path(__file__).parent / "weights"
 

@@ -20,6 +20,7 @@ from stargen_training.weights import (
 from torch import nn
 
 from stargen.errors import UserError
+from stargen_crysformer.composition import Composition
 from stargen_crysformer.config import Config
 from stargen_crysformer.graphs import Batch, Graphs
 from stargen_crysformer.inference import Inference
@@ -33,7 +34,7 @@ _BATCH_ON_CPU, _BATCH = 32, 512
 _USUAL_PERCENT = 99.0
 
 Network = Callable[[Batch], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-"""Values, logarithms of scales, latents: a `Crysformer`, or what computes the same."""
+"""Values, logarithms of scales, latents: a network, or what computes the same."""
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class Learning:
         }
 
     def model(self) -> nn.Module:
-        network = Crysformer(self.config)
+        network = network_of(self.config)
         if self._start is not None:
             network.load_state_dict(self._start.network.state_dict())
         return network
@@ -164,6 +165,11 @@ class Learning:
         return Weights(KIND, self.config.plain(), arrays, self.identity["data"], told)
 
 
+def network_of(config: Config) -> Crysformer | Composition:
+    """An untrained network."""
+    return Crysformer(config) if config.blocks else Composition(config)
+
+
 def outputs(
     network: Network, graphs: Graphs, rows: NDArray[np.int64], device: torch.device
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -201,8 +207,8 @@ def latent_distances(
 class Member:
     """A trained network as it is read from a file; `fast` computes the same on a CPU."""
 
-    network: Crysformer
-    fast: Inference
+    network: Crysformer | Composition
+    fast: Network
     scaling: Scaling
     latent_mean: NDArray[np.float32]
     latent_precision: NDArray[np.float32]
@@ -224,7 +230,7 @@ def read_member(path: Path) -> Member:
     weights = read_weights(path, KIND)
     arrays = {name: value for name, value in weights.arrays.items() if "latent." not in name}
     try:
-        network = Crysformer(Config.from_plain(weights.config))
+        network = network_of(Config.from_plain(weights.config))
         network.load_state_dict({name: torch.from_numpy(v) for name, v in arrays.items()})
         mean, precision = (weights.arrays[f"latent.{n}"] for n in ("mean", "precision"))
         scaling = Scaling.from_plain(weights.notes["scaling"])
@@ -235,7 +241,7 @@ def read_member(path: Path) -> Member:
     network.eval().requires_grad_(False)
     return Member(
         network,
-        Inference(network),
+        Inference(network) if isinstance(network, Crysformer) else network,
         scaling,
         mean,
         precision,

@@ -40,12 +40,14 @@ def write_card(
     make_folder(path.parent)
     config = ensemble.members[0].network.config
     weights = sum(p.numel() for p in ensemble.members[0].network.parameters())
+    seeing = [member for member in ensemble.members if member.network.config.blocks]
     lines = [
         f"# Crysformer: {', '.join(ensemble.targets)}",
         "",
         *([about.strip(), ""] if about else []),
-        f"{len(ensemble.members)} networks of {weights:,} weights: {config.irreps}, "
+        f"{len(seeing)} networks of {weights:,} weights: {config.irreps}, "
         f"{config.blocks} blocks, {config.heads} heads, {config.neighbours} nearest neighbours.",
+        *_composition(ensemble),
         f"Data: digest {ensemble.notes['data']}. Measured on the split `{assessment.split}`, "
         f"{assessment.n:,} crystals.",
         "",
@@ -62,10 +64,23 @@ def write_card(
     write_atomically(path, "\n".join(lines).encode())
 
 
+def _composition(ensemble: Ensemble) -> list[str]:
+    """What the network counts that sees composition alone, if there is one."""
+    last = ensemble.members[-1].network
+    if last.config.blocks or len(ensemble.members) == 1:
+        return []
+    weights = sum(p.numel() for p in last.parameters())
+    counts = ", ".join(
+        f"{100 * part:.0f} % for {target}"
+        for target, part in zip(ensemble.targets, ensemble.parts, strict=True)
+    )
+    return [f"A network of {weights:,} weights sees composition alone; it counts {counts}."]
+
+
 def _training(ensemble: Ensemble) -> list[str]:
     rows = [
         [
-            str(number),
+            str(number) if member.network.config.blocks else "composition",
             f"{member.notes.get('steps', 0):,}",
             str(member.notes.get("minutes", "")),
             *(f"{member.notes['validation'][f'val/{t}']:.4f}" for t in ensemble.targets),

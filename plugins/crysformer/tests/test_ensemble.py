@@ -1,14 +1,19 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from stargen_crysformer.ensemble import Ensemble
+import torch
+from stargen_crysformer.composition import Composition
+from stargen_crysformer.ensemble import Ensemble, Voices, hear
 from stargen_crysformer.evaluation import assess, tables
 from stargen_crysformer.modelcard import write_card
 from stargen_training.weights import WeightsError
 
 from stargen import Crystal
 from stargen.errors import UserError
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +90,40 @@ def test_other_members_have_another_scheme(ensemble, a_copy):
     (a_copy / "member-1.npz").unlink()
     calibration = a_copy / "calibration.json"
     told = json.loads(calibration.read_text())
-    calibration.write_text(json.dumps(told | {"members": told["members"][:1]}))
+    calibration.write_text(json.dumps(told | {"members": told["members"][::2]}))
     assert Ensemble.load(a_copy).energy_scheme != ensemble.energy_scheme
+
+
+# --- what composition counts ----------------------------------------------------------------------
+
+
+def test_one_member_sees_composition_alone(ensemble, data):
+    networks = [member.network for member in ensemble.members]
+    assert [isinstance(each, Composition) for each in networks] == [False, False, True]
+    crystals = data.crystals[:20]
+    stretched = [Crystal.of(c.lattice * 1.3, c.frac_coords * 0.9, c.numbers) for c in crystals]
+    told, again = (hear(ensemble.members, ensemble.graphs(c), CPU) for c in (crystals, stretched))
+    assert told.values[2] == pytest.approx(again.values[2], abs=1e-6)
+    assert np.abs(told.values[:2] - again.values[:2]).max() > 1e-3
+
+
+def test_composition_counts_as_much_as_makes_errors_least():
+    rng = np.random.default_rng(5)
+    truth = 1 + rng.random((400, 2))
+    good, bad = 0.1 * rng.normal(size=(2, 400, 2)), 0.4 * rng.normal(size=(2, 400, 2))
+    seeing = truth + np.stack([good[0, :, 0], bad[0, :, 1]], axis=1)
+    blind = truth + np.stack([bad[1, :, 0], good[1, :, 1]], axis=1)
+    values, targets = np.array([seeing, seeing, blind]), ("energy", "gap")
+    one = Voices(values, values, np.zeros(400), np.array([False, False, True]), targets)
+    labels = np.where(rng.random((400, 2)) < 0.5, truth, np.nan)
+    energy, gap = parts = one.best_parts(labels)
+    assert 0 <= energy < 0.2
+    assert 0.8 < gap <= 1
+    mean = (1 - parts) * seeing + parts * blind
+    assert one.weighed(parts).values == pytest.approx(np.maximum(mean, [-np.inf, 0]))
+    alone = replace(one, values=values[:2], blind=np.array([False, False]))
+    assert alone.best_parts(labels).tolist() == [0, 0]
+    assert alone.weighed(np.zeros(2)).values == pytest.approx(seeing)
 
 
 # --- evaluation -------------------------------------------------------------------------------

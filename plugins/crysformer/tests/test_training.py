@@ -64,7 +64,7 @@ def test_an_ensemble_from_the_command_line(file, tmp_path):
     assert done.exit_code == 0, done.output
     assert "an ensemble of 2, calibrated" in done.output
     ensemble = Ensemble.load(folder)
-    assert len(ensemble.members) == 2
+    assert len(ensemble.members) == 3
     assert ensemble.energy_scheme.endswith("/mp2020")
     assert {name for _, _, name, _ in read_metrics(folder / "member-0" / "metrics.csv")} >= {
         "train/loss",
@@ -236,9 +236,17 @@ def test_the_closed_loop(database, trained, file, tmp_path):
     assert error(after) < 0.6 * error(before)
     assert after.energy_scheme != before.energy_scheme
     assert after.energy_scheme.endswith("/mp2020")
-    assert read_member(folder / "member-0.npz").notes["start"] == before.members[0].digest
+    for name, member in (("member-0", before.members[0]), ("composition", before.members[-1])):
+        assert read_member(folder / f"{name}.npz").notes["start"] == member.digest
     # gaps are not in the database: their calibration stays
     assert after.calibration[1].plain() == before.calibration[1].plain()
+
+    assert after.parts[1] == before.parts[1]
+
+    folder, one = tmp_path / "alone", trained / "member-0.npz"
+    alone = called(train, file, "--from", one, "-o", folder, "--members", 1, "--steps", 2)
+    assert alone.exit_code == 0, alone.output
+    assert not list(folder.glob("composition*")), "there was none to begin with"
 
     both = called(
         train, file, "--database", url, "--from", trained, "-o", tmp_path / "both",
