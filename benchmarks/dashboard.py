@@ -6,7 +6,7 @@ anybody looks, while one page after another is looked at, and after that. Then k
 the time until their effect is written to the terminal is taken, with and without the time that the
 viewer was ready to run and had no core; the same again when the master and the nodes are stopped.
 Between two pages the viewer is stopped and nobody looks, since a machine is not as fast now as it
-was a minute ago: what the master uses more is what the means of both kinds of stretches differ by.
+was a minute ago: what the master uses more is taken against the two stretches beside each page's.
 In the end the viewer's journal is folded again, to see that what was shown is what happened.
 
     python benchmarks/dashboard.py --seconds 20 --rounds 8 --tasks 2000000
@@ -343,6 +343,13 @@ def ended(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
+def used_more(stretches: list[Stretch]) -> float:
+    """What the master used more while a page was looked at than just before and after; the mean."""
+    trios = zip(stretches, stretches[1:], stretches[2:], strict=False)
+    found = [b.master - (a.master + c.master) / 2 for a, b, c in trios if b.page in PAGES]
+    return sum(found) / len(found)
+
+
 def report(options: argparse.Namespace, made: Measured) -> None:
     heads = ["page", "tasks/s", "master %", "viewer %", "kB/s", "all cores %"]
     rows = [
@@ -356,8 +363,7 @@ def report(options: argparse.Namespace, made: Measured) -> None:
         rows.append([name, *(1e3 * of(each) for each in both for of in (median, max))])
     table(["key", "busy ms", "most", "idle ms", "most"], rows)
     seen = [s for s in made.stretches if s.viewer]
-    alone = [s for s in made.stretches if not s.viewer]
-    more = sum(s.master for s in seen) / len(seen) - sum(s.master for s in alone) / len(alone)
+    more = used_more(made.stretches)
     print(f"cores busy while keys were pressed: {100 * made.busy.load:.0f} %", end=", ")
     print(f"with everything else stopped {100 * made.idle.load:.0f} %")
     if max(s.load for s in made.stretches) > CROWDED:
