@@ -15,7 +15,7 @@ from support.killing import Killer, SyncedLength
 
 from stargen.config import Limits, Master, Pool, Settings
 from stargen.errors import StargenError
-from stargen.launchers import local
+from stargen.launchers import agentprocess
 from stargen.launchers.base import NodeSpec
 from stargen.master.launch import Wiring
 
@@ -36,13 +36,13 @@ def main() -> int:
         synced(point)
         killer(point)
 
-    usual_command = local.command
+    usual_command = agentprocess.command
 
     def command(node: NodeSpec) -> list[str]:
         swap = {"stargen.executing.agent": "support.agent_process"}
         return [swap.get(word, word) for word in usual_command(node)]
 
-    local.command = command
+    agentprocess.command = command
     wiring = Wiring(
         file, settings=SETTINGS, folder=folder, observer=observe, sink_command=SINK_COMMAND
     )
