@@ -58,6 +58,10 @@ class Steered(Protocol):
         """UserError if that cannot be asked."""
         ...
 
+    async def kept(self) -> None:
+        """Until what was asked is on disk; UserError if that takes too long."""
+        ...
+
     def stop(self, by: str, *, now: bool) -> None: ...
 
     def add_nodes(self, pool: str, hosts: str) -> list[str]:
@@ -134,6 +138,7 @@ class ControlServer:
                 yield {"ok": self._answers[do](request)}
             elif do in ACTIONS:
                 self._master.ask(do, str(request.get("target", "")), _by(request))
+                await self._master.kept()
                 yield {"ok": None}
             else:
                 yield {"error": f"nothing here is called {do}"}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stargen.clock import Clock
 from stargen.codec import pack
-from stargen.errors import LocalProtocolError, UserError
+from stargen.errors import JournalError, LocalProtocolError, UserError
 from stargen.glance import Glance, listed
 from stargen.journal import Journal, read_records
 from stargen.master.comings import Comings
@@ -40,6 +40,8 @@ _LOOK_S = 0.5
 _GRACE_S = 10.0
 _SINK_PATIENCE_S = 60.0
 _MEET_S = 10.0
+_KEPT_S = 10.0
+"""How long people wait for what they asked to be on disk."""
 """A sink that has said nothing by then waits for its store, and the campaign not for it."""
 
 
@@ -286,6 +288,22 @@ class RunningCampaign:
         request = self.request(action, target, by)
         self.kernel.inbox.put(lambda at: replace(request, at=at))
 
+    async def kept(self) -> None:
+        loop = asyncio.get_running_loop()
+        taken: asyncio.Future[None] = loop.create_future()
+
+        def take(at: float) -> None:
+            loop.call_soon(_resolve, taken)  # behind the turn that decides what was asked
+
+        self.kernel.inbox.put(take)
+        try:
+            async with asyncio.timeout(_KEPT_S):
+                await taken
+                await self.journal.until_durable()
+        except (TimeoutError, JournalError) as error:
+            why = str(error) or f"not on disk after {_KEPT_S:g} s, which is full or slow"
+            raise UserError(f"taken, but lost if the master dies now: {why}") from error
+
     def request(self, action: str, target: str, by: str) -> Asked:
         """What is asked, checked; UserError if it makes no sense."""
         if action not in ACTIONS:
@@ -317,6 +335,11 @@ class RunningCampaign:
     def records(self, after: int, most: int) -> list[tuple[int, bytes]]:
         until = min(after + most, self.journal.durable_position)
         return list(read_records(self.journal.folder, after, until)) if until > after else []
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():  # nobody waits any more
+        future.set_result(None)
 
 
 def _check(name: str, what: str, known: Any) -> None:

@@ -86,6 +86,9 @@ class Steered:
             raise UserError("there is no job none")
         self.asked.append((action, target))
 
+    async def kept(self):
+        pass
+
     def stop(self, by, *, now):
         self.asked.append(("stop", now))
         self._ended.set()

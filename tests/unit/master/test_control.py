@@ -33,6 +33,9 @@ class Master:
     def ask(self, action, target, by):
         self.asked.append((action, target, by))
 
+    async def kept(self):
+        self.asked[-1] = (*self.asked[-1], "kept")
+
     def stop(self, by, *, now):
         self.asked.append(("stop", now, by))
 
@@ -78,6 +81,7 @@ def test_requests_reach_the_master_with_who_asked(tmp_path):
             client.stop(now=True)
 
     master, _ = served(tmp_path, use)
+    assert [request[3:] for request in master.asked] == [("kept",), ("kept",), (), ()]
     assert [request[:2] for request in master.asked] == [
         ("hold", "make"),
         ("retry", ""),
