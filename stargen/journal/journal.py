@@ -334,9 +334,10 @@ class Journal:
             _, future = self._waiters.popleft()
             if not future.done():
                 future.set_result(None)
+        position = self.durable_position
         if self._wanted and self.error is None:
-            self.flush()
-        self._on_durable(self.durable_position)
+            self.flush()  # a group that this commits has its own turn to be told of
+        self._on_durable(position)
 
     def _room_changed(self, full: bool) -> None:
         self.full = full

@@ -245,7 +245,7 @@ async def test_a_job_that_is_defined_anew_runs_by_its_new_definition(master):
 
 
 async def test_a_job_may_be_defined_anew_while_it_runs(master):
-    master.define(act("sleep", seconds=1.0))
+    master.define(act("sleep", seconds=3.0))
     before = master.run(4, cores=1)
     await master.until(lambda: any(len(load.running) == 2 for load in master.loads))
     master.define(act("sys-exit"))
