@@ -89,7 +89,7 @@ class PredictParams(SamplingParams):
     weights: str = "mp20-small-csp"
     samples: Count = 1
     gamma: NotNegative = 1e-5
-    anneal: NotNegative = 1.0
+    anneal: NotNegative = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
