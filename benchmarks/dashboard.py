@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from common import median, save, scratch, table, verdict
+from common import median, peak_mib, save, scratch, table, verdict
 from paced import CORES, running
 
 SIZE = (160, 50)
@@ -53,12 +53,6 @@ def cpu_s(pid: int) -> float:
 def waited_s(pid: int) -> float:
     """How long a process's first thread was ready to run and had no core."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
-
-
-def peak_mib(pid: int) -> float:
-    """The most memory that a process has had."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def machine_s() -> tuple[float, float]:

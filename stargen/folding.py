@@ -40,6 +40,7 @@ from stargen.records import (
     TasksReturned,
 )
 from stargen.status import (
+    UNTOLD,
     AllocationStatus,
     FailureGroup,
     JobStatus,
@@ -50,8 +51,6 @@ from stargen.status import (
 
 _GROUPS = 1000
 """Groups of failures told apart; signatures that never repeat must not fill the memory."""
-
-_NOWHERE: OpenTask = ("", 1, 0.0, 0, 0)
 
 
 def fold(status: Status, record: Record) -> None:
@@ -83,7 +82,7 @@ def _waiting(size: int) -> OpenTask:
 
 def _leaves_node(status: Status, job: JobStatus, ordinal: int) -> int:
     """The task is with no node any more; how many candidates it has."""
-    task = job.open.pop(ordinal, _NOWHERE)
+    task = job.open.pop(ordinal, UNTOLD)
     node = task[0]
     if node:
         job.running -= 1

@@ -20,6 +20,9 @@ OpenTask = tuple[str, int, float, int, int]
 The node is "" between two tries, and the rest 0 then. It is a plain tuple for its speed.
 """
 
+UNTOLD: OpenTask = ("", 1, 0.0, 0, 0)
+"""Of a task that nothing is known of."""
+
 
 class Meter:
     """Counts per second over the last half minute, and since the first."""

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from stargen.status import (
+    UNTOLD,
     AllocationStatus,
     FailureGroup,
     JobStatus,
@@ -193,7 +194,7 @@ def thaw(form: list[Any]) -> Status:
     names = [f.name for f in fields(Status) if f.name not in _NESTED]
     status = Status(**dict(zip(names, head, strict=False)))
     for *plain, meter, open_ in jobs:
-        tasks: dict[int, Any] = {row[0]: (*row[1:], *_UNTOLD[len(row) - 1 :]) for row in open_}
+        tasks: dict[int, Any] = {row[0]: (*row[1:], *UNTOLD[len(row) - 1 :]) for row in open_}
         status.jobs.append(JobStatus(*plain, meter=Meter.from_form(meter), open=tasks))
     status.nodes = {row[0]: NodeStatus(*row) for row in nodes}
     status.failures = {(*row[:4],): FailureGroup(*row) for row in failures}
@@ -205,8 +206,6 @@ def thaw(form: list[Any]) -> Status:
 
 
 _NESTED = frozenset(("jobs", "nodes", "allocations", "failures", "alerts", "events"))
-_UNTOLD: OpenTask = ("", 1, 0.0, 0, 0)
-"""What a form of former times does not tell of an open task."""
 
 
 def _values(cls: type[Any], *without: str) -> Callable[[Any], tuple[Any, ...]]:
