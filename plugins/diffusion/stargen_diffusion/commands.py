@@ -19,7 +19,7 @@ from stargen.toml import Document, read_document
 from stargen.typed import Bounds, Reader, plain
 from stargen_diffusion.cells import Variant
 from stargen_diffusion.config import PRESETS, NetConfig
-from stargen_diffusion.data import cleaned
+from stargen_diffusion.data import GROUP_PAIRS, cleaned
 from stargen_diffusion.learning import DiffusionTask, LossWeights
 from stargen_diffusion.model import Model, load_model, save_model
 from stargen_diffusion.sources import Rows, read, read_database
@@ -35,11 +35,13 @@ class DataOptions:
     max_atoms : larger cells are left out
     max_e_above_hull : eV/atom; crystals without the label pass
     augment : standard cells that are added where they differ in size
+    group_pairs : pairs of atoms in a group; a GPU wants some 30,000
     """
 
     max_atoms: Annotated[int, Bounds(least=1)] = 20
     max_e_above_hull: float | None = 0.1
     augment: tuple[Variant, ...] = ()
+    group_pairs: Annotated[int, Bounds(least=1)] = GROUP_PAIRS
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,12 @@ def prepared(
     for reason, count in sorted(skipped.items()):
         console.print(f"left out: {count:,} {reason}")
     return DiffusionTask(
-        settings.network, parts["train"], parts["val"], settings.loss, earlier=earlier
+        settings.network,
+        parts["train"],
+        parts["val"],
+        settings.loss,
+        earlier=earlier,
+        group_pairs=limits.group_pairs,
     )
 
 

@@ -66,6 +66,7 @@ PAPER = NetConfig(
 PRESETS = {
     "small": NetConfig(),
     "small-csp": NetConfig(types="known"),
+    "medium": NetConfig(layers=6, hidden=320, frequencies=64),
     "paper": PAPER,
     "paper-csp": NetConfig(
         layers=6,

@@ -20,8 +20,10 @@ from stargen_diffusion.config import N_TYPES
 from stargen_diffusion.lattices import LatticeCode, LatticeForm
 
 GROUP_PAIRS = 1600
-GROUP_CRYSTALS = 32
-"""Sizes of a group: pairs of atoms set the cost of a step, crystals its use."""
+"""Pairs of atoms in a group on a CPU: they set what a step costs."""
+
+_PAIRS_PER_CRYSTAL = 50
+"""Counted for small crystals at least, whose number would grow beyond use."""
 
 
 class Clean(NamedTuple):
@@ -133,14 +135,17 @@ class Buckets:
     up a group is drawn anew each time.
     """
 
-    def __init__(self, crystals: Sequence[Crystal], code: LatticeCode) -> None:
+    def __init__(
+        self, crystals: Sequence[Crystal], code: LatticeCode, pairs: int = GROUP_PAIRS
+    ) -> None:
+        self._pairs = pairs
         by_size: dict[int, list[Crystal]] = defaultdict(list)
         for crystal in crystals:
             by_size[crystal.n_atoms].append(crystal)
         self._buckets = {n: _arrays(by_size[n], code) for n in sorted(by_size)}
         self._groups: list[tuple[int, int]] = []
         for n, bucket in self._buckets.items():
-            size, have = group_size(n), len(bucket.coords)
+            size, have = group_size(n, pairs), len(bucket.coords)
             self._groups += [(n, min(size, have - at)) for at in range(0, have, size)]
 
     def __len__(self) -> int:
@@ -158,16 +163,16 @@ class Buckets:
     def all(self) -> Batches:
         """Every crystal once, in groups."""
         parts = [
-            Batch(*(x[at : at + group_size(n)] for x in bucket))
+            Batch(*(x[at : at + group_size(n, self._pairs)] for x in bucket))
             for n, bucket in self._buckets.items()
-            for at in range(0, len(bucket.coords), group_size(n))
+            for at in range(0, len(bucket.coords), group_size(n, self._pairs))
         ]
         return Batches(tuple(parts))
 
 
-def group_size(n_atoms: int) -> int:
+def group_size(n_atoms: int, pairs: int = GROUP_PAIRS) -> int:
     """How many crystals of `n_atoms` a group holds."""
-    return max(1, min(GROUP_CRYSTALS, GROUP_PAIRS // n_atoms**2))
+    return max(1, pairs // max(n_atoms**2, _PAIRS_PER_CRYSTAL))
 
 
 def digest(crystals: Sequence[Crystal]) -> str:

@@ -33,7 +33,7 @@ class Pairs:
 
     def __init__(self, coords: Tensor, frequencies: int) -> None:
         n = coords.shape[1]
-        first, second, self._order, self._inverse = _layout(n)
+        first, second, self._order, self._inverse = _layout(n, coords.device)
         turns = _turns(coords, frequencies)
         angles = (turns[:, second] - turns[:, first]).mul_(2 * pi)
         self._cos, self._sin = torch.cos(angles), torch.sin_(angles)
@@ -127,7 +127,7 @@ def _lagrange(u: Tensor) -> Tensor:
 
 
 @lru_cache(256)
-def _layout(n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _layout(n: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Pairs i < j, and where (i, j) lies in the list: pairs, mirrored pairs, diagonal."""
     first, second = torch.triu_indices(n, n, 1)
     pairs = len(first)
@@ -137,7 +137,8 @@ def _layout(n: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     order.fill_diagonal_(0)
     order += torch.diag(torch.arange(n) + 2 * pairs)
     order = order.flatten()
-    return first, second, order, torch.argsort(order)
+    inverse = torch.argsort(order)
+    return first.to(device), second.to(device), order.to(device), inverse.to(device)
 
 
 class _Reordered(torch.autograd.Function):
@@ -150,9 +151,9 @@ class _Reordered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, listed: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
         ctx.inverse = inverse
-        return listed.index_select(1, order.to(listed.device))
+        return listed.index_select(1, order)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (grad,) = grads
-        return grad.index_select(1, ctx.inverse.to(grad.device)), None, None
+        return grad.index_select(1, ctx.inverse), None, None

@@ -16,7 +16,7 @@ from stargen import Crystal
 from stargen.typed import Bounds
 from stargen_diffusion.checks import sample_checks
 from stargen_diffusion.config import HIDDEN_TYPE, N_TYPES, NetConfig
-from stargen_diffusion.data import Batch, Batches, Buckets, Statistics, digest
+from stargen_diffusion.data import GROUP_PAIRS, Batch, Batches, Buckets, Statistics, digest
 from stargen_diffusion.mathematics import Schedule, mean_free, noised, wrapped_score
 from stargen_diffusion.model import Model, start_from
 from stargen_diffusion.network import Guess, Network, Noisy
@@ -46,6 +46,7 @@ class DiffusionTask:
     train, val : clean crystals
     earlier : a model to start from
     samples : crystals made at each validation, to see early what the numbers do not say
+    group_pairs : pairs of atoms in a group of crystals, `Buckets`
     """
 
     config: NetConfig
@@ -54,17 +55,16 @@ class DiffusionTask:
     weights: LossWeights
     earlier: Model | None = None
     samples: int = 32
+    group_pairs: int = GROUP_PAIRS
 
     def __post_init__(self) -> None:
         statistics = Statistics.of(self.train, self.config.lattice)
         if self.earlier is not None:  # its numbers mean what they meant to it
             code = self.earlier.statistics.code
             statistics = Statistics(statistics.n_atoms, statistics.elements, code)
-        schedule = Schedule.of(self.config.steps, known_below=self.config.known_below)
         parts = {
             "statistics": statistics,
-            "schedule": schedule,
-            "buckets": Buckets(self.train, statistics.code),
+            "buckets": Buckets(self.train, statistics.code, self.group_pairs),
             "held_out": Buckets(self.val or self.train, statistics.code).all(),
             "digest": digest(self.train),
         }
@@ -83,12 +83,15 @@ class DiffusionTask:
     @property
     def identity(self) -> Mapping[str, Any]:
         weights = self.weights
-        return {
+        told = {
             **self.config.plain(),
             "loss_weights": [weights.lattice, weights.coords, weights.types],
             "data": self._digest,
             "from": "" if self.earlier is None else self.earlier.data,
         }
+        if self.group_pairs != GROUP_PAIRS:  # the only size that older checkpoints know
+            told["group_pairs"] = self.group_pairs
+        return told
 
     @property
     def size(self) -> int:
@@ -135,24 +138,25 @@ class DiffusionTask:
         total = sum(len(part.coords) for part in batch.parts)
         sums = batch.parts[0].coords.new_zeros(3)
         for part in batch.parts:
-            noisy, targets = noise(part, self._schedule, self.config, generator)
+            noisy, targets = noise(part, self.config, generator)
             sums = sums + losses(model(noisy), targets, self.config) * len(part.coords)
         return sums / total
 
 
 def noise(
-    batch: Batch, schedule: Schedule, config: NetConfig, generator: torch.Generator | None = None
+    batch: Batch, config: NetConfig, generator: torch.Generator | None = None
 ) -> tuple[Noisy, Targets]:
     """Crystals at random times, and what the network should say of them.
 
     The times of a batch are spread evenly, each still uniform: less noise in the loss.
     """
     count, device = len(batch.coords), batch.coords.device
+    schedule = Schedule.of(config.steps, known_below=config.known_below, device=device)
     options = {"device": device, "generator": generator}
     slots = torch.randperm(count, **options) + torch.rand(count, **options)
     t = (slots / count * schedule.steps).long().clamp_(max=schedule.steps - 1) + 1
     alpha_bar, sigma, lam, mask = (
-        getattr(schedule, name).to(device)[t].float()[:, None]
+        getattr(schedule, name)[t].float()[:, None]
         for name in ("alpha_bar", "sigma", "lam", "mask")
     )
     of_lattice = torch.randn(batch.lattice.shape, **options)

@@ -59,12 +59,17 @@ class Schedule:
         sigma_1: float = 0.005,
         sigma_end: float = 0.5,
         known_below: float = 0.3,
+        device: torch.device | None = None,
     ) -> Schedule:
         """The schedules of the paper; `known_below`: see `mask_levels`."""
         sigma = wrapped_sigmas(steps, sigma_1, sigma_end)
-        return cls(
-            cosine_alpha_bar(steps, s), sigma, score_norms(sigma), mask_levels(steps, known_below)
+        tables = (
+            cosine_alpha_bar(steps, s),
+            sigma,
+            score_norms(sigma),
+            mask_levels(steps, known_below),
         )
+        return cls(*(table.to(device) for table in tables))
 
     @property
     def steps(self) -> int:

@@ -15,7 +15,6 @@ from stargen_diffusion.config import N_TYPES, PRESETS, NetConfig
 from stargen_diffusion.data import Buckets
 from stargen_diffusion.learning import DiffusionTask, LossWeights, losses, noise
 from stargen_diffusion.making import Order, Workshop
-from stargen_diffusion.mathematics import Schedule
 from stargen_diffusion.model import Model, load_model, save_model
 from stargen_diffusion.network import Guess
 from stargen_diffusion.revealing import Palette
@@ -26,7 +25,6 @@ from stargen import Crystal
 from stargen.calculators.conformance import sample_crystals
 from stargen.errors import UserError
 
-SCHEDULE = Schedule.of()
 FORMS = [
     {},
     {"types": "known", "lattice": "scaled", "mean_free": False},
@@ -42,7 +40,7 @@ def test_a_perfect_guess_has_no_loss_and_silence_has_unit_loss(crystals, model, 
         np.array([0]), np.random.default_rng()
     )
     torch.manual_seed(0)
-    noisy, targets = noise(batch.parts[0], SCHEDULE, config)
+    noisy, targets = noise(batch.parts[0], config)
     score, lattice, types, hidden = targets
     if config.types == "masked":
         types = 50 * torch.nn.functional.one_hot(types, N_TYPES).float()

@@ -6,6 +6,7 @@ import copy
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
@@ -15,7 +16,8 @@ def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate)
+    on_gpu = all(p.is_cuda for p in trained)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=learning_rate, fused=on_gpu)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -40,7 +42,7 @@ class Average:
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after `step` steps."""
         keep = min(self._decay, (1 + step) / (10 + step))
-        for mine, theirs in zip(self.model.parameters(), model.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - keep)
+        mine, theirs = list(self.model.parameters()), list(model.parameters())
+        get_ema_multi_avg_fn(keep)(mine, theirs, step)  # one launch for all on a GPU
         for own, other in zip(self.model.buffers(), model.buffers(), strict=True):
             own.copy_(other)

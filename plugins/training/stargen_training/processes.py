@@ -84,6 +84,7 @@ def _device(name: str, local_rank: int) -> torch.device:
         if device.type == "cuda":
             device = torch.device("cuda", local_rank if device.index is None else device.index)
             torch.cuda.set_device(device)
+            torch.set_float32_matmul_precision("high")  # TF32: ten bits are noise beside a batch's
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(
