@@ -65,7 +65,7 @@ class DiffusionTask:
         parts = {
             "statistics": statistics,
             "buckets": Buckets(self.train, statistics.code, self.group_pairs),
-            "held_out": Buckets(self.val or self.train, statistics.code).all(),
+            "held_out": Buckets(self.val or self.train, statistics.code, self.group_pairs).all(),
             "digest": digest(self.train),
         }
         for name, value in parts.items():
