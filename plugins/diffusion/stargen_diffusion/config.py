@@ -67,6 +67,7 @@ PRESETS = {
     "small": NetConfig(),
     "small-csp": NetConfig(types="known"),
     "medium": NetConfig(layers=6, hidden=320, frequencies=64),
+    "medium-csp": NetConfig(layers=6, hidden=320, frequencies=64, types="known"),
     "paper": PAPER,
     "paper-csp": NetConfig(
         layers=6,

@@ -5,8 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 KIND = "diffusion"
-SHIPPED = ("mp20-small", "mp20-small-csp")
-"""Names that a campaign may use instead of a file."""
+SHIPPED = {
+    "mp20-small": "small",
+    "mp20-small-csp": "small-csp",
+    "mp20-medium": "medium",
+    "mp20-medium-csp": "medium-csp",
+}
+"""Names -> presets. Names that a campaign may use instead of a file."""
 
 _FOLDER = Path(__file__).parent / "weights"
 
@@ -24,12 +29,10 @@ def missing(name: str, folder: Path) -> str | None:
     if name in SHIPPED:
         return (
             f'this installation comes without the weights "{name}"; train them with'
-            f" `stargen train diffusion DATA --preset {_PRESET[name]}` and give the file's path"
+            f" `stargen train diffusion DATA --preset {SHIPPED[name]}` and give the file's path"
         )
     return (
         f"weights {name}: there is no file {path}; it is a path, relative to the campaign file,"
         f" or one of {', '.join(SHIPPED)}"
     )
 
-
-_PRESET = {"mp20-small": "small", "mp20-small-csp": "small-csp"}
