@@ -49,7 +49,7 @@ def measure(shape: str, tasks: int, agents: int) -> dict:
 def plan(options: argparse.Namespace) -> list[tuple[str, int, int]]:
     """Which runs to do: sizes with the first number of agents, then the other numbers.
 
-    Those with the most tasks: 2,000 agents have cores for 128,000, so that a smaller campaign would
+    Those with the most tasks: 2,000 agents have cores for 48,000, so that a smaller campaign would
     show how they join, and not what they do from then on.
     """
     runs = [(shape, tasks, options.agents[0]) for shape in SHAPES for tasks in options.tasks]
@@ -102,20 +102,18 @@ def report(results: dict[tuple[str, int, int], list[dict]], bare: list[dict]) ->
         mine = {key[1:]: runs for key, runs in results.items() if key[0] == shape}
         slowest = min(median(r["per_s"] for r in runs) for runs in mine.values())
         verdict(f"{shape}: tasks a second, the slowest run", slowest, least=20_000)
-        sizes = [runs for (_, agents), runs in mine.items() if agents == few]
+        by_size = [runs for (_, agents), runs in mine.items() if agents == few]
         most = max(tasks for tasks, _ in mine)
-        rates = [
-            median(r["per_s"] for r in runs) for (tasks, _), runs in mine.items() if tasks == most
-        ]
-        verdict(f"{shape}: most over least CPU a task, by size", _spread(sizes), most=1.2)
-        flat = max(rates) / min(rates)
-        verdict(f"{shape}: most over least tasks a second, by agents", flat, most=1.2)
+        by_agents = [runs for (tasks, _), runs in mine.items() if tasks == most]
+        for what, compared in (("size", by_size), ("agents", by_agents)):
+            flat = _spread(compared)
+            verdict(f"{shape}: most over least tasks a second, by {what}", flat, most=1.2)
     save("control_plane", {"runs": [r for runs in results.values() for r in runs], "bare": bare})
 
 
 def _spread(runs_of: list[list[dict]]) -> float:
-    costs = [median(run["master_us"] for run in runs) for runs in runs_of]
-    return max(costs) / min(costs)
+    rates = [median(run["per_s"] for run in runs) for runs in runs_of]
+    return max(rates) / min(rates)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ grain = 1
 """
 
 SOURCE_GRAIN = 64
-CORES = 64
+CORES = 24
 """Of each simulated agent; how much it takes ahead depends on it."""
 
 

@@ -42,7 +42,7 @@ _TOLD = 5
 _LOOK_S = 20.0
 """How long agents believe that somebody looks."""
 
-_SAMPLES_PER_S = 200
+_SAMPLES_PER_S = 100
 """The most that all agents together may send for those who look: each costs the master ten
 microseconds or more."""
 

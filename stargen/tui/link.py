@@ -19,7 +19,7 @@ from stargen.tui.leap import Leap
 
 _EVERY_S = 1.0
 _RETRY_S = 1.0
-_REST = 99.0
+_REST = 149.0
 _LONGEST_S = 5.0
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ def test_no_table_is_mistaken_for_an_array():
 def test_what_has_no_form_is_refused(value: object):
     with pytest.raises(TypeError, match="cannot be written"):
         pack_bulk(value)
+
+
+def test_what_could_not_be_packed_leaves_nothing_behind():
+    with pytest.raises(TypeError):
+        pack(["half", object()])
+    assert unpack(pack(["whole"])) == ["whole"]
+
+
+def test_threads_pack_side_by_side():
+    def packed(number: int) -> bool:
+        values = [[number, n, "x" * n] for n in range(500)]
+        return all(unpack(pack(value)) == value for value in values)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(packed, range(16)))
 
 
 def test_arrays_are_no_plain_values():
