@@ -86,7 +86,7 @@ class PredictParams(SamplingParams):
     samples : structures to make of each composition
     """
 
-    weights: str = "mp20-small-csp"
+    weights: str = "mp20-medium-csp"
     samples: Count = 1
     gamma: NotNegative = 1e-5
     anneal: NotNegative = 3.0

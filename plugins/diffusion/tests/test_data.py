@@ -138,6 +138,14 @@ def test_what_cannot_be_learnt_is_left_out_with_the_reason():
     assert len(found.crystals) == 5
 
 
+def test_groups_are_as_large_as_asked_for():
+    assert [data.group_size(n) for n in (1, 4, 10, 20, 100)] == [32, 32, 16, 4, 1]
+    assert [data.group_size(n, 32_000) for n in (1, 4, 10, 20, 100)] == [640, 640, 320, 80, 3]
+    crystals = [CRYSTALS["silicon"]] * 100
+    code = LatticeCode.fitted("raw", np.array([c.lattice for c in crystals]), np.full(100, 2))
+    assert [len(data.Buckets(crystals, code, pairs)) for pairs in (1600, 2500, 5000)] == [4, 2, 1]
+
+
 def test_groups_hold_crystals_of_one_size_and_come_back_in_full():
     crystals = data.cleaned([*CRYSTALS.values()] * 30, 20).crystals
     statistics = data.Statistics.of(crystals, "polar")
