@@ -21,7 +21,7 @@ from stargen.calculators.conformance import sample_crystals
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
-SHIPPED = ["mp20-small", "mp20-small-csp"]
+SHIPPED = ["mp20-small", "mp20-small-csp", "mp20-medium", "mp20-medium-csp"]
 
 
 @pytest.fixture(autouse=True)
