@@ -35,4 +35,3 @@ def missing(name: str, folder: Path) -> str | None:
         f"weights {name}: there is no file {path}; it is a path, relative to the campaign file,"
         f" or one of {', '.join(SHIPPED)}"
     )
-
