@@ -6,7 +6,6 @@ numpy is loaded only where arrays are met: an agent, which packs plain values, d
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,19 +19,20 @@ _ARRAY = 1
 """Our msgpack extension type: (dtype, shape, bytes in C order)."""
 
 
-class _Packer(threading.local):
-    """One for each thread: to make one and its buffer takes as long as to pack a small value."""
-
-    def __init__(self) -> None:
-        self.pack = msgpack.Packer().pack
-
-
-_PACKER = _Packer()
+_PACKERS: list[msgpack.Packer] = []
+"""Those that nobody uses: to make one and its buffer takes as long as to pack a small value."""
 
 
 def pack(value: object) -> bytes:
     """Plain values (None, bool, int, float, str, bytes, lists, dicts) as msgpack."""
-    return cast("bytes", _PACKER.pack(value))
+    try:
+        packer = _PACKERS.pop()  # atomic, so that threads never share one
+    except IndexError:
+        packer = msgpack.Packer()
+    try:
+        return cast("bytes", packer.pack(value))
+    finally:
+        _PACKERS.append(packer)
 
 
 def unpack(data: bytes | memoryview) -> Any:
