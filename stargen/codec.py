@@ -19,7 +19,7 @@ _ARRAY = 1
 """Our msgpack extension type: (dtype, shape, bytes in C order)."""
 
 
-_PACKERS: list[msgpack.Packer] = []
+_PACKERS: list[Any] = []  # of msgpack.Packer
 """Those that nobody uses: to make one and its buffer takes as long as to pack a small value."""
 
 
