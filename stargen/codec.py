@@ -26,9 +26,9 @@ _PACKERS: list[Any] = []  # of msgpack.Packer
 def pack(value: object) -> bytes:
     """Plain values (None, bool, int, float, str, bytes, lists, dicts) as msgpack."""
     try:
-        packer = _PACKERS.pop()  # atomic, so that threads never share one
+        packer: Any = _PACKERS.pop()  # atomic, so that threads never share one
     except IndexError:
-        packer = msgpack.Packer()
+        packer = cast("Any", msgpack.Packer())
     try:
         return cast("bytes", packer.pack(value))
     finally:
