@@ -20,7 +20,10 @@ CRYSTALS = list(sample_crystals().values())
 
 @pytest.fixture(autouse=True)
 def exact_products():
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 def test_the_shipped_ensemble_says_the_same(tmp_path):
@@ -35,7 +38,7 @@ def test_the_shipped_ensemble_says_the_same(tmp_path):
     assert np.allclose(found["cpu"].values, found["cuda"].values, atol=1e-3)
 
 
-def test_it_learns_and_goes_on(tmp_path):
+def test_it_learns_and_its_checkpoint_is_read(tmp_path):
     crystals = [each for each in CRYSTALS if each.n_atoms <= 20] * 8
     rng = np.random.default_rng(0)
     splits = np.where(np.arange(len(crystals)) % 4 == 0, SPLITS.index("val"), SPLITS.index("train"))

@@ -26,7 +26,10 @@ SHIPPED = ["mp20-small", "mp20-small-csp", "mp20-medium", "mp20-medium-csp"]
 
 @pytest.fixture(autouse=True)
 def exact_products():
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
+    yield
+    torch.set_float32_matmul_precision(before)
 
 
 def shipped(name, device, tmp_path):
@@ -75,7 +78,7 @@ def test_samples_are_nearly_the_same(name, tmp_path):
 
 
 @pytest.mark.parametrize("form", [{}, {"types": "known"}, {"types": "onehot", "lattice": "raw"}])
-def test_it_learns_and_goes_on(form, tmp_path):
+def test_it_learns_and_its_checkpoint_is_read(form, tmp_path):
     crystals = [each for each in sample_crystals().values() if each.n_atoms <= 20] * 8
     config = NetConfig(layers=2, hidden=32, frequencies=8, **form)
     task = DiffusionTask(config, crystals, crystals[:8], LossWeights(), group_pairs=6400)
