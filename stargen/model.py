@@ -76,14 +76,16 @@ class SelectSpec:
     """Which candidates pass: streams through unless it must see all first.
 
     `where` is an OPTIMADE filter; `order_by` + `limit` keeps the best (ascending; a leading ``-``
-    turns it round); `sample` keeps that many drawn by the campaign's seed; `rolling` emits a
-    candidate as soon as it ranks among the best `limit` seen so far, and never takes it back.
+    turns it round); `sample` keeps that many drawn by the campaign's seed; with `per`, so many of
+    each value of that name; `rolling` emits a candidate as soon as it ranks among the best `limit`
+    seen so far, and never takes it back.
     """
 
     where: str | None = None
     order_by: str | None = None
     limit: int | None = None
     sample: int | None = None
+    per: str | None = None
     rolling: bool = False
 
     @property

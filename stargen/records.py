@@ -229,8 +229,9 @@ class CandidateQuarantined:
 class Routed:
     """Candidates from position `lo` of input `input` were told their lanes (-1: turned away).
 
-    `keys`: one hash per candidate, for keyed jobs; `ranks`: what a ranking select sorts by
-    (infinite: does not pass); `ids`: hashes of the candidate ids, for jobs with several inputs.
+    `keys`: one hash per candidate, for keyed jobs and for the groups of a select; `ranks`: what a
+    ranking select sorts by (infinite: does not pass); `ids`: hashes of the candidate ids, for jobs
+    with several inputs.
     """
 
     at: float

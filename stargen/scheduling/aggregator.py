@@ -10,6 +10,7 @@ from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -29,50 +30,61 @@ def text_hash(text: str) -> int:
 
 
 class Ranking:
-    """The best so far of a select with a limit, smallest rank first, ties by arrival."""
+    """The best so far of each group of a select with a limit, smallest rank first, ties by arrival.
 
-    __slots__ = ("_order", "_where", "limit")
+    Without `per` all are one group. A group is known by the hash of its name.
+    """
+
+    __slots__ = ("_groups", "_where", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._order: list[tuple[float, int, int]] = []
+        self._groups: dict[int, list[tuple[float, int, int]]] = {}
         self._where: dict[tuple[int, int], Location] = {}
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._where)
 
-    def ranks(self) -> list[float]:
-        return [rank for rank, _, _ in self._order]
+    def ranks(self, group: int) -> list[float]:
+        return [rank for rank, _, _ in self._groups.get(group, ())]
 
-    def offer(self, rank: float, input_: int, position: int, location: Location) -> None:
-        """One more candidate; the worst goes if there are too many."""
-        if rank == inf or (len(self._order) >= self.limit and rank >= self._order[-1][0]):
+    def offer(self, rank: float, group: int, input_: int, position: int, where: Location) -> None:
+        """One more candidate; the worst of its group goes if there are too many."""
+        if rank == inf:
             return
-        insort(self._order, (rank, input_, position))
-        self._where[input_, position] = location
-        if len(self._order) > self.limit:
-            _, i, p = self._order.pop()
+        order = self._groups.setdefault(group, [])
+        if len(order) >= self.limit and rank >= order[-1][0]:
+            return
+        insort(order, (rank, input_, position))
+        self._where[input_, position] = where
+        if len(order) > self.limit:
+            _, i, p = order.pop()
             del self._where[i, p]
 
     def winners(self) -> list[tuple[int, int]]:
         """(input, position) of all that are in, best first."""
-        return [(i, p) for _, i, p in self._order]
+        return [(i, p) for _, i, p in sorted(chain.from_iterable(self._groups.values()))]
 
     def location(self, input_: int, position: int) -> Location:
         return self._where[input_, position]
 
     def clear(self) -> None:
-        self._order.clear()
+        self._groups.clear()
         self._where.clear()
 
     def state(self) -> list[list[float | int]]:
-        return [[rank, i, p, *self._where[i, p]] for rank, i, p in self._order]
+        return [
+            [rank, i, p, *self._where[i, p], group]
+            for group, order in self._groups.items()
+            for rank, i, p in order
+        ]
 
     def load(self, state: list[list[float | int]]) -> None:
         self.clear()
-        for rank, i, p, segment, offset, size in state:
+        for rank, i, p, segment, offset, size, *group in state:
             at = (int(i), int(p))
-            self._order.append((rank, *at))
+            key = int(group[0]) if group else 0  # older snapshots know of one group only
+            self._groups.setdefault(key, []).append((rank, *at))
             self._where[at] = Location(int(segment), int(offset), int(size))
 
 
@@ -132,18 +144,25 @@ def _route_select(
     if rank_of is None or job.ranking is None:
         routes.lanes = [0 if ok else -1 for ok in passes]
         return
-    for envelope, ok in zip(envelopes, passes, strict=True):
-        rank = rank_of(envelope) if ok else None
-        routes.ranks.append(inf if rank is None or rank != rank else float(rank))
+    ranks = [
+        rank_of(envelope) if ok else None for envelope, ok in zip(envelopes, passes, strict=True)
+    ]
+    group_of = job.plan.group
+    groups = None if group_of is None else [group_of(envelope) for envelope in envelopes]
+    if groups is not None:
+        ranks = [None if group is None else rank for rank, group in zip(ranks, groups, strict=True)]
+        routes.keys = [0 if group is None else text_hash(group) for group in groups]
+    routes.ranks = [inf if rank is None or rank != rank else float(rank) for rank in ranks]
     if not job.plan.spec.select or not job.plan.spec.select.rolling:
         routes.lanes = [-1] * len(envelopes)
         return
-    best, limit = job.ranking.ranks(), job.ranking.limit
-    for rank in routes.ranks:
-        enters = rank != inf and (len(best) < limit or rank < best[-1])
+    best, limit = dict[int, list[float]](), job.ranking.limit
+    for rank, group in zip(routes.ranks, routes.keys or [0] * len(envelopes), strict=True):
+        order = best.setdefault(group, job.ranking.ranks(group))
+        enters = rank != inf and (len(order) < limit or rank < order[-1])
         if enters:
-            insort(best, rank)
-            del best[limit:]
+            insort(order, rank)
+            del order[limit:]
         routes.lanes.append(0 if enters else -1)
 
 

@@ -27,7 +27,8 @@ def estimate(plan: Plan) -> list[Estimate]:
         coming = _coming(plan, job, out)
         estimates.append(Estimate(job, coming, _tasks(job, coming)))
         select = job.spec.select
-        most = None if select is None or select.rolling else select.limit or select.sample
+        bounded = select is not None and not select.rolling and select.per is None
+        most = select.limit or select.sample if select and bounded else None
         out.append(coming if most is None else min(most, most if coming is None else coming))
     return estimates
 

@@ -21,7 +21,7 @@ from stargen.scheduling.demands import combined, impossible, request_by_envelope
 from stargen.scheduling.graph import Inputs, breadth_first, cycle, outputs_of, upstream
 from stargen.scheduling.parser import Draft
 from stargen.scheduling.plan import JobPlan, Plan
-from stargen.scheduling.selection import predicate_of, rank_of
+from stargen.scheduling.selection import group_of, predicate_of, rank_of
 from stargen.scheduling.stopping import Flow, objections
 from stargen.toml import KeyPath
 from stargen.typed import Reader, plain, raise_problems, unknown_hint
@@ -265,6 +265,10 @@ class _Organizer:
             job.made["rank"] = rank_of(select, self._draft.campaign.seed, known)
         except UserError as error:
             self.reader.note((*path, "order_by"), error.problem, error.hint)
+        try:
+            job.made["group"] = group_of(select, known)
+        except UserError as error:
+            self.reader.note((*path, "per"), error.problem, error.hint)
 
     def _grain(self, job: _Job) -> int | None:
         """Candidates per task; None lets it grow."""

@@ -193,6 +193,9 @@ class _Parser:
             self._reader.note(path, "order_by and limit go together", f"add {missing} = ...")
         if select.sample is not None and select.limit is not None:
             self._reader.note(path, "has both sample and limit", "make two jobs of it")
+        if select.per is not None and select.limit is None and select.sample is None:
+            hint = "add order_by and limit, or sample: how many of each"
+            self._reader.note((*path, "per"), "per alone selects nothing", hint)
         if select.rolling and select.limit is None:
             self._reader.note((*path, "rolling"), "rolling needs order_by and limit")
         if select == SelectSpec():

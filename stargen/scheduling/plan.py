@@ -16,7 +16,8 @@ class JobPlan:
     """One job, resolved. `index` is its number in every message and record.
 
     A select job has no steps; its `shape` is GATHER and `predicate`, `rank` say what passes:
-    `rank(envelope)` is the number to sort by, smallest first (None: never passes).
+    `rank(envelope)` is the number to sort by, smallest first, `group(envelope)` what it is ranked
+    among (None: never passes).
     """
 
     index: int
@@ -31,6 +32,7 @@ class JobPlan:
     key_of: Callable[[Envelope], str] | None = None
     predicate: Callable[[Envelope], bool] | None = None
     rank: Callable[[Envelope], float | None] | None = None
+    group: Callable[[Envelope], str | None] | None = None
     affinity: str | None = None
     grain: int | None = None
     total: int | None = None

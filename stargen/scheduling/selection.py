@@ -1,4 +1,4 @@
-"""What a select lets through, compiled: a predicate for `where`, a rank for best or sample."""
+"""What a select lets through, compiled: a predicate, a rank for best or sample, groups of `per`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from math import isfinite
 from stargen.codec import pack
 from stargen.crystal import Envelope
 from stargen.errors import UserError
-from stargen.expressions import BUILTINS, ValueKind, evaluate, parse
+from stargen.expressions import BUILTINS, ValueKind, evaluate, kind_of, parse
 from stargen.model import SelectSpec
 from stargen.typed import unknown_hint
 
 Predicate = Callable[[Envelope], bool]
 Rank = Callable[[Envelope], float | None]
+Group = Callable[[Envelope], str | None]
 
 
 def predicate_of(select: SelectSpec, known: Collection[str] | None) -> Predicate | None:
@@ -49,8 +50,7 @@ def rank_of(select: SelectSpec, seed: int, known: Collection[str] | None) -> Ran
     sign = -1.0 if select.order_by.startswith("-") else 1.0
     if BUILTINS.get(name, ValueKind.NUMBER) is not ValueKind.NUMBER:
         raise UserError(f"{name} is no number to sort by")
-    if known is not None and name not in known and name not in BUILTINS:
-        raise UserError(f"no candidate bears `{name}` here", hint=unknown_hint(name, sorted(known)))
+    _check_known(name, known, _BUILTIN_NUMBERS)
     builtin = _BUILTIN_NUMBERS.get(name)
 
     def rank(envelope: Envelope) -> float | None:
@@ -61,6 +61,46 @@ def rank_of(select: SelectSpec, seed: int, known: Collection[str] | None) -> Ran
 
     return rank
 
+
+def group_of(select: SelectSpec, known: Collection[str] | None) -> Group | None:
+    """What stands for the group that a candidate belongs to; None for one that has no such value.
+
+    Raises
+    ------
+    UserError : if `per` names a property that no candidate will bear
+    """
+    if select.per is None:
+        return None
+    name = select.per
+    _check_known(name, known, _BUILTIN_GROUPS)
+    builtin = _BUILTIN_GROUPS.get(name)
+    if builtin is not None:
+        return builtin
+
+    def group(envelope: Envelope) -> str | None:
+        value = envelope.properties.get(name)
+        kind = kind_of(value)
+        return None if kind is None else f"{kind}:{value}"
+
+    return group
+
+
+def _check_known(name: str, known: Collection[str] | None, builtins: Collection[str]) -> None:
+    """UserError if candidates answer to no such name."""
+    if known is not None and name not in known and name not in builtins:
+        hint = unknown_hint(name, sorted({*known, *builtins}))
+        raise UserError(f"no candidate bears `{name}` here", hint=hint)
+
+
+_BUILTIN_GROUPS: dict[str, Callable[[Envelope], str]] = {
+    "id": lambda envelope: envelope.candidate_id,
+    "formula": lambda envelope: envelope.formula,
+    "chemical_formula_reduced": lambda envelope: envelope.formula,
+    "elements": lambda envelope: "-".join(sorted(envelope.elements)),
+    "nelements": lambda envelope: str(len(envelope.elements)),
+    "nsites": lambda envelope: str(envelope.n_atoms),
+    "n_atoms": lambda envelope: str(envelope.n_atoms),
+}
 
 _BUILTIN_NUMBERS: dict[str, Callable[[Envelope], int]] = {
     "nelements": lambda envelope: len(envelope.elements),

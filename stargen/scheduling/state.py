@@ -314,7 +314,9 @@ class CampaignState:
         for i, lane_index in enumerate(r.lanes):
             position = r.lo + i
             if r.ranks and job.ranking is not None:
-                job.ranking.offer(r.ranks[i], r.input, position, upstream.location(position))
+                group = r.keys[i] if r.keys else 0
+                where = upstream.location(position)
+                job.ranking.offer(r.ranks[i], group, r.input, position, where)
             if lane_index < 0:
                 continue
             if job.plan.is_select:

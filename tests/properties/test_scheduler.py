@@ -37,7 +37,14 @@ def _plan():
         job("even", "map", select=SelectSpec(where="x"), predicate=lambda e: _number(e) % 2 == 0),
         job("unique", "map", shape=Shape.KEYED, grain=3, key=lambda e: e.candidate_id[-1]),
         job("best", "map", select=SelectSpec(order_by="x", limit=4), rank=_number),
-        job("merge", "even", "best", grain=None),
+        job(
+            "best_of_each",
+            "map",
+            select=SelectSpec(order_by="x", limit=2, per="y"),
+            rank=_number,
+            group=lambda e: e.candidate_id[-1],
+        ),
+        job("merge", "even", "best", "best_of_each", grain=None),
         job("wide", "even", resources=Resources(nodes=2), retries=few),
         job("all", "unique", shape=Shape.GATHER),
     )
@@ -141,10 +148,14 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert len(out) == len(set(out)), f"{name} counted one twice"
         assert len(cluster.out("make")) == TOTAL - lost["make"]
         assert len(cluster.out("map")) == len(cluster.out("make")) - lost["map"]
-        merged = set(cluster.out("even")) | set(cluster.out("best"))
+        order = cluster.out("map")
+        best = sorted(order, key=lambda name: int(name.split("/")[1]))
+        assert cluster.out("best") == best[:4]
+        of_each = [n for n in best if [b for b in best if b[-1] == n[-1]].index(n) < 2]
+        assert cluster.out("best_of_each") == of_each
+        merged = set(cluster.out("even")) | set(cluster.out("best")) | set(of_each)
         assert len(cluster.out("wide")) == len(cluster.out("even")) - lost["wide"]
         assert len(cluster.out("merge")) == len(merged) - lost["merge"]
-        order = cluster.out("map")
         for name in cluster.out("unique"):
             first = [each for each in order if each[-1] == name[-1]]
             assert name == first[0] or lost["unique"]

@@ -68,6 +68,7 @@ def job(
     grain: int | None = 1,
     select: SelectSpec | None = None,
     rank: Callable[[Envelope], float | None] | None = None,
+    group: Callable[[Envelope], str | None] | None = None,
     predicate: Callable[[Envelope], bool] | None = None,
     key: Callable[[Envelope], str] | None = None,
     request_of: Callable[[Envelope], tuple[Resources, ...]] | None = None,
@@ -80,7 +81,7 @@ def job(
     return {
         "spec": spec, "shape": Shape.GATHER if select else shape, "request": (resources,),
         "request_of": request_of, "key_of": key, "predicate": predicate, "rank": rank,
-        "grain": grain, "total": total, "steer": steer,
+        "group": group, "grain": grain, "total": total, "steer": steer,
     }  # fmt: skip
 
 

@@ -102,6 +102,28 @@ def test_selects_stream_rank_and_sample():
     assert sorted(c.out("dft")) == sorted(merged)
 
 
+def test_a_select_keeps_the_best_of_each_group():
+    def number(envelope):
+        return int(envelope.candidate_id.split("/")[1])
+
+    def group(envelope):
+        return None if number(envelope) == 39 else str(number(envelope) % 3)
+
+    spec = SelectSpec(order_by="x", limit=2, per="y")
+    rolling = SelectSpec(order_by="x", limit=1, per="y", rolling=True)
+    p = plan(
+        job("make", shape=Shape.SOURCE, total=40),
+        job("best", "make", select=spec, rank=lambda e: -number(e), group=group),
+        job("first", "make", select=rolling, rank=lambda e: -number(e), group=group),
+        job("dft", "best"),
+    )
+    c = Cluster(p, {"make": same, "dft": same}, [("n1", 3)], seed=5)
+    assert c.run().state == "done"
+    assert c.out("best") == [f"make/{i}" for i in (38, 37, 36, 35, 34, 33)]
+    assert {"make/38", "make/37", "make/36"} <= set(c.out("first"))
+    assert len(set(c.out("first"))) == len(c.out("first"))
+
+
 def test_a_rolling_select_emits_once_and_never_takes_back():
     def number(envelope):
         return int(envelope.candidate_id.split("/")[1])

@@ -179,6 +179,7 @@ def test_a_select_is_compiled():
         (job("w", "select = { where = 'volume < ' }", "s"), ["select.where: column"]),
         (job("w", "select = { order_by = 'volum', limit = 2 }", "s"), ["did you mean volume?"]),
         (job("w", "select = { order_by = 'formula', limit = 2 }", "s"), ["no number to sort by"]),
+        (job("w", "select = { sample = 2, per = 'formla' }", "s"), ["did you mean formula?"]),
         (job("m", 'use = "t.broken"', "s"), ["t.broken failed to answer: RuntimeError: no answer"]),
     ],
 )  # fmt: skip

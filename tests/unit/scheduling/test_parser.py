@@ -145,6 +145,7 @@ def test_a_whole_campaign():
         (job("select = { order_by = 'x', limit = 0 }"), ["limit: is 0, must be at least 1"]),
         (job("select = { order_by = 'x', limit = 1, sample = 2 }"), ["both sample and limit"]),
         (job("select = { where = 'x', rolling = true }"), ["rolling needs order_by and limit"]),
+        (job("select = { where = 'x', per = 'formula' }"), ["per alone selects nothing"]),
         (job("use = 'a.b'\nresources = { cores = -1 }"), ["cores: is -1, must be at least 0"]),
         (job("use = 'a.b'\nresources = { memory = 1 }"), ["did you mean memory_gib?"]),
         (job("use = 'a.b'\nretries = { memory = -1 }"), ["memory: is -1, must be at least 0"]),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from stargen.crystal import Envelope
 from stargen.errors import ExpressionError, UserError
 from stargen.model import SelectSpec
-from stargen.scheduling.selection import predicate_of, rank_of
+from stargen.scheduling.selection import group_of, predicate_of, rank_of
 
 
 def envelope(name="a/1", formula="LiO2", n_atoms=3, **properties):
@@ -43,6 +43,36 @@ def test_what_is_no_number_has_no_rank(value):
 def test_texts_and_lists_are_no_order(name):
     with pytest.raises(UserError, match="no number to sort by"):
         rank_of(SelectSpec(order_by=name, limit=1), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("per", "group"),
+    [
+        ("formula", "LiO2"),
+        ("chemical_formula_reduced", "LiO2"),
+        ("elements", "Li-O"),
+        ("nelements", "2"),
+        ("nsites", "3"),
+        ("n_atoms", "3"),
+        ("id", "a/1"),
+        ("family", "text:spinel"),
+        ("spacegroup", "number:225"),
+        ("magnetic", "flag:True"),
+        ("lost", None),
+        ("broken", None),
+    ],
+)
+def test_a_group_is_a_value_of_any_kind(per, group):
+    bears = {"family": "spinel", "spacegroup": 225, "magnetic": True, "broken": float("nan")}
+    of = group_of(SelectSpec(order_by="x", limit=1, per=per), None)
+    assert of(envelope(**bears)) == group
+
+
+def test_groups_are_of_what_candidates_bear():
+    assert group_of(SelectSpec(sample=2), {"energy"}) is None
+    with pytest.raises(UserError, match="no candidate bears `famly`") as caught:
+        group_of(SelectSpec(sample=2, per="famly"), {"family"})
+    assert "family" in caught.value.hint
 
 
 @given(st.integers(0, 2**63 - 1), st.text(max_size=20))
