@@ -1,15 +1,18 @@
 """What looking costs: `python benchmarks/dashboard.py`.
 
 A real master with simulated nodes that finish so many tasks a second (`paced.py`), and the real
-`stargen top` in a terminal of 160 by 50. CPU is what the system says that each process used: before
-anybody looks, while one page after another is looked at, and after that. Then keys are pressed, and
-the time until their effect is written to the terminal is taken, with and without the time that the
-viewer was ready to run and had no core; the same again when the master and the nodes are stopped.
-Between two pages the viewer is stopped and nobody looks, since a machine is not as fast now as it
-was a minute ago: what the master uses more is taken against the two stretches beside each page's.
-In the end the viewer's journal is folded again, to see that what was shown is what happened.
+`stargen top` in a terminal of 160 by 50. CPU is what the system says that each process used. A
+machine is not as fast now as it was a minute ago, and the master's work drifts: so what the master
+uses more is taken from many short pairs of stretches, one with the viewer at work, one with the
+viewer stopped, in changing order; their mean is told with its 95 % interval. Beside it stands what
+the master itself is seen to do for viewers, by a look at its stack every 2 ms of its CPU time: that
+does not drift, but misses what a viewer costs by filling the caches. Then keys are pressed,
+and the time until their effect is written to the terminal is taken, with and without the time that
+the viewer was ready to run and had no core; the same again when the master and the nodes are
+stopped. In the end the viewer's journal is folded again, to see that what was shown is what
+happened.
 
-    python benchmarks/dashboard.py --seconds 20 --rounds 8 --tasks 2000000
+    python benchmarks/dashboard.py --turns 32 --rounds 8 --tasks 6000000
     python benchmarks/dashboard.py --quick
 """
 
@@ -21,8 +24,10 @@ import codecs
 import fcntl
 import os
 import pty
+import random
 import re
 import signal
+import statistics
 import struct
 import sys
 import termios
@@ -35,9 +40,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import median, peak_mib, save, scratch, table, verdict
-from paced import CORES, running
+from paced import CORES, running, viewers_s
 
 SIZE = (160, 50)
+SETTLED_S = 1.0
+"""After the viewer was stopped, or goes on; as long again at most, as chance has it."""
+
 CROWDED = 0.8
 """Busy share of the cores from which on CPU times of two stretches differ for other reasons."""
 
@@ -195,11 +203,20 @@ def latencies(viewer: Viewer, rounds: int, pause_s: float) -> Latencies:
 
 @dataclass
 class Stretch:
-    """What was used in a stretch of time, in percent of one core; `page`: what was looked at."""
+    """What was used in a stretch of time, in percent of one core.
+
+    Parameters
+    ----------
+    page : what was looked at
+    seen : whether the viewer was at work; otherwise it was stopped
+    asked : the part of `master` that went into what viewers ask, and into what is kept for them
+    """
 
     page: str
+    seen: bool
     rate: float
     master: float
+    asked: float
     viewer: float
     bytes_per_s: float
     load: float
@@ -207,9 +224,9 @@ class Stretch:
 
 @dataclass
 class Measured:
-    """All that is found out."""
+    """All that is found out; `pairs`: of a stretch that was seen and one beside it that was not."""
 
-    stretches: list[Stretch] = field(default_factory=list)
+    pairs: list[tuple[Stretch, Stretch]] = field(default_factory=list)
     busy: Latencies = field(default_factory=Latencies)
     idle: Latencies = field(default_factory=Latencies)
     memory_mib: dict[str, float] = field(default_factory=dict)
@@ -223,43 +240,61 @@ def finished(folder: Path) -> int:
         return master.status()["jobs"][0]["tasks"]["finished"]
 
 
-def stretch(folder: Path, master: int, viewer: Viewer | None, page: str, seconds: float) -> Stretch:
-    began, done, (busy, all_) = time.monotonic(), finished(folder), machine_s()
-    master_s, viewer_s = cpu_s(master), cpu_s(viewer.pid) if viewer else 0.0
-    written = viewer.bytes if viewer else 0
-    time.sleep(seconds)
-    used_s, looked_s = cpu_s(master) - master_s, (cpu_s(viewer.pid) if viewer else 0.0) - viewer_s
-    wall_s = time.monotonic() - began
-    now_busy, now_all = machine_s()
-    rate = (finished(folder) - done) / wall_s
-    sent = ((viewer.bytes if viewer else 0) - written) / wall_s
-    load = (now_busy - busy) / (now_all - all_)
-    made = Stretch(page, rate, 100 * used_s / wall_s, 100 * looked_s / wall_s, sent, load)
-    print(made, file=sys.stderr, flush=True)
-    return made
+class Watch:
+    """Takes stretches of a campaign and of its viewer."""
+
+    def __init__(self, folder: Path, master: int, viewer: Viewer, seconds: float) -> None:
+        self.folder, self.master, self.viewer, self.seconds = folder, master, viewer, seconds
+        self._chance = random.Random(1)
+
+    def pair(self, page: str) -> tuple[Stretch, Stretch]:
+        """One with the viewer at work and one with it stopped, in an order that chance has."""
+        first = self._chance.random() < 0.5
+        made = {seen: self._stretch(page, seen) for seen in (first, not first)}
+        return made[True], made[False]
+
+    def _stretch(self, page: str, seen: bool) -> Stretch:
+        os.kill(self.viewer.pid, signal.SIGCONT if seen else signal.SIGSTOP)
+        time.sleep(SETTLED_S * self._chance.uniform(1.0, 2.0))  # it asks in a rhythm of its own
+        done, (busy, all_) = finished(self.folder), machine_s()
+        began, written = time.monotonic(), self.viewer.bytes
+        master_s, viewer_s = cpu_s(self.master), cpu_s(self.viewer.pid)
+        asked_s = viewers_s(self.folder.parent)
+        time.sleep(self.seconds)
+        used_s, looked_s = cpu_s(self.master) - master_s, cpu_s(self.viewer.pid) - viewer_s
+        asked_s = viewers_s(self.folder.parent) - asked_s
+        wall_s, sent = time.monotonic() - began, self.viewer.bytes - written
+        now_busy, now_all = machine_s()
+        made = Stretch(
+            page,
+            seen,
+            (finished(self.folder) - done) / wall_s,
+            100 * used_s / wall_s,
+            100 * asked_s / wall_s,
+            100 * looked_s / wall_s,
+            sent / wall_s,
+            (now_busy - busy) / (now_all - all_),
+        )
+        print(made, file=sys.stderr, flush=True)
+        return made
 
 
 def measure(options: argparse.Namespace) -> Measured:
     made = Measured()
     sizes = {"nodes": options.nodes, "tasks": options.tasks, "rate": options.rate}
     with scratch() as base, running(base, **sizes) as master:
-        folder, seconds = base / "out", options.seconds
+        folder = base / "out"
         until_busy(folder, options)
-        made.stretches.append(stretch(folder, master, None, "-", seconds))
         viewer = Viewer(folder, options.settled_s)
+        watch = Watch(folder, master, viewer, options.seconds)
         for page, (key, shows) in PAGES.items():
             viewer.press(key, shows)
-            time.sleep(1.0)
-            made.stretches.append(stretch(folder, master, viewer, page, seconds))
-            os.kill(viewer.pid, signal.SIGSTOP)
-            made.stretches.append(stretch(folder, master, None, "-", seconds))
+            made.pairs += [watch.pair(page) for _ in range(options.turns)]
             os.kill(viewer.pid, signal.SIGCONT)
         viewer.press("1", "events")
         made.busy = latencies(viewer, options.rounds, options.pause_s)
         made.memory_mib = {"viewer": peak_mib(viewer.pid), "master": peak_mib(master)}
         viewer.close()
-        time.sleep(options.left_s)
-        made.stretches.append(stretch(folder, master, None, "-", seconds))
         if finished(folder) >= options.tasks:
             raise RuntimeError("the campaign was over before the end: give it more --tasks")
         os.killpg(master, signal.SIGSTOP)
@@ -312,22 +347,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", type=int, default=2000)
-    parser.add_argument("--tasks", type=int, default=1_200_000)
+    parser.add_argument("--tasks", type=int, default=4_000_000)
     parser.add_argument("--rate", type=float, default=5000.0)
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=13.5,
-        help="of each stretch",
-    )
+    parser.add_argument("--seconds", type=float, default=5.0, help="of each stretch")
+    parser.add_argument("--turns", type=int, default=10, help="pairs of stretches for each page")
     parser.add_argument("--rounds", type=int, default=5, help="of all keys")
     parser.add_argument("--quick", action="store_true", help="a small one, of half a minute")
     options = parser.parse_args()
     options.settled_s, options.pause_s = 5.0, 0.25
-    options.left_s = 22.0  # nodes go on telling more for a while after nobody looks any more
     if options.quick:
         options.nodes, options.rate, options.seconds, options.rounds = 20, 500.0, 1.0, 1
-        options.settled_s, options.pause_s, options.left_s = 1.0, 0.05, 1.0
+        options.turns, options.settled_s, options.pause_s = 2, 1.0, 0.05
     signal.signal(signal.SIGTERM, ended)
     report(options, measure(options))
 
@@ -337,41 +367,69 @@ def ended(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def used_more(stretches: list[Stretch]) -> float:
-    """What the master used more while a page was looked at than just before and after; the mean."""
-    trios = zip(stretches, stretches[1:], stretches[2:], strict=False)
-    found = [b.master - (a.master + c.master) / 2 for a, b, c in trios if b.page in PAGES]
-    return sum(found) / len(found)
+def used_more(pairs: list[tuple[Stretch, Stretch]]) -> tuple[float, float]:
+    """What the master used more while somebody looked: the mean, and half its 95 % interval."""
+    found = [seen.master - unseen.master for seen, unseen in pairs]
+    return statistics.fmean(found), 1.96 * statistics.stdev(found) / len(found) ** 0.5
+
+
+def row(page: str, pairs: list[tuple[Stretch, Stretch]]) -> list[object]:
+    seen, unseen = zip(*pairs, strict=True)
+    more, give = used_more(pairs)
+    means = [
+        statistics.fmean(values)
+        for values in (
+            [s.rate for s in seen],
+            [s.master for s in unseen],
+            [s.master for s in seen],
+            [s.asked for s in seen],
+            [s.viewer for s in seen],
+            [s.bytes_per_s / 1e3 for s in seen],
+            [100 * s.load for s in seen],
+        )
+    ]
+    return [page, len(pairs), *means[:3], f"{more:+.2f} ± {give:.2f}", *means[3:]]
 
 
 def report(options: argparse.Namespace, made: Measured) -> None:
-    heads = ["page", "tasks/s", "master %", "viewer %", "kB/s", "all cores %"]
-    rows = [
-        [s.page, s.rate, s.master, s.viewer, s.bytes_per_s / 1e3, 100 * s.load]
-        for s in made.stretches
+    heads = [
+        "page",
+        "pairs",
+        "tasks/s",
+        "master %",
+        "seen %",
+        "more",
+        "asked %",
+        "viewer %",
+        "kB/s",
+        "cores %",
     ]
-    table(heads, rows)
+    of_page = {page: [pair for pair in made.pairs if pair[0].page == page] for page in PAGES}
+    table(heads, [row(page, pairs) for page, pairs in (of_page | {"all": made.pairs}).items()])
     rows = []
     for name, took_s in made.busy.keys.items():
         both = (took_s, made.idle.keys[name])
         rows.append([name, *(1e3 * of(each) for each in both for of in (median, max))])
     table(["key", "busy ms", "most", "idle ms", "most"], rows)
-    seen = [s for s in made.stretches if s.viewer]
-    more = used_more(made.stretches)
+    seen = [pair[0] for pair in made.pairs]
+    more, give = used_more(made.pairs)
     print(f"cores busy while keys were pressed: {100 * made.busy.load:.0f} %", end=", ")
     print(f"with everything else stopped {100 * made.idle.load:.0f} %")
-    if max(s.load for s in made.stretches) > CROWDED:
+    if median(s.load for s in seen) > CROWDED:
         print("other processes filled the cores: what the master uses more cannot be told")
     print(f"memory: viewer {made.memory_mib['viewer']:.0f} MiB", end=", ")
     print(f"master {made.memory_mib['master']:.0f} MiB")
-    verdict("viewer, percent of one core", max(s.viewer for s in seen), most=5.0)
-    verdict("master, percent of one core more", more, most=2.0)
+    shown = max(statistics.fmean(s.viewer for s, _ in pairs) for pairs in of_page.values())
+    verdict("viewer, percent of one core", shown, most=5.0)
+    asked = max(statistics.fmean(s.asked for s, _ in pairs) for pairs in of_page.values())
+    verdict("master, for viewers, percent of one core", asked, most=2.0)
+    print(f"master, more than without: {more:.2f}, by 95 % {more - give:.2f} to {more + give:.2f}")
     verdict("key to terminal, 95th percentile, ms", made.busy.p95_ms, most=100.0)
     verdict("the same but for waiting for a core, ms", p95_ms(made.busy.own), most=100.0)
     verdict("the same while nothing else runs, ms", made.idle.p95_ms, most=100.0)
     verdict("tasks finished a second", median(s.rate for s in seen), least=0.9 * options.rate)
     print(f"verified: {made.counts['finished']:,} tasks in {made.counts['records']:,} records")
-    save("dashboard", {"options": vars(options), "master_more": more, "measured": made})
+    save("dashboard", {"options": vars(options), "master_more": [more, give], "measured": made})
 
 
 if __name__ == "__main__":

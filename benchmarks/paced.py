@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import heapq
+import mmap
 import multiprocessing
 import os
 import random
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -27,13 +29,11 @@ from typing import Any
 
 from common import HERE, ROOT
 from simulated import wired
+from where import EVERY_S, VIEWERS, Sampler
 
 sys.path.insert(0, str(ROOT / "tests"))
 
 CORES = 24
-UNSEEN_S = 10.0
-"""How often a node tells of itself while nobody looks."""
-
 TEXT = """
 [campaign]
 name = "paced"
@@ -160,7 +160,7 @@ class Machines:
         from stargen import messages as m
 
         looked_at = now < agent.look_ends_at
-        every_s = agent.look.every_s if looked_at else UNSEEN_S
+        every_s = agent.look.every_s if looked_at else m.UNSEEN_S
         if agent.link is None or not agent.epoch or now - agent.told_at < every_s:
             return
         agent.told_at = now if agent.told_at else now - self.chance.uniform(0, every_s)
@@ -175,6 +175,28 @@ class Machines:
 
 def serve_machines(sockets: list[str], mean_s: float, ready: Event) -> None:
     asyncio.run(Machines(sockets, mean_s).serve(ready))
+
+
+# --- what viewers cost ----------------------------------------------------------------------------
+
+
+class Told(Sampler):
+    """A sampler whose count of what viewers cost can be read from outside at any time."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        file.write_bytes(bytes(8))
+        with file.open("r+b") as opened:
+            self._shared = mmap.mmap(opened.fileno(), 8)
+
+    def _look(self, number: int, frame: Any) -> None:
+        super()._look(number, frame)
+        struct.pack_into("<q", self._shared, 0, self.stages[VIEWERS])
+
+
+def viewers_s(folder: Path) -> float:
+    """CPU time that the master in `folder` has spent on its viewers."""
+    return struct.unpack("<q", (folder / "viewers").read_bytes())[0] * EVERY_S
 
 
 # --- the processes --------------------------------------------------------------------------------
@@ -213,7 +235,8 @@ def main() -> None:
     ready = context.Event()
     context.Process(target=serve_machines, args=(sockets, mean_s, ready), daemon=True).start()
     ready.wait()
-    asyncio.run(master.run())
+    with Told(options.file.parent / "viewers"):
+        asyncio.run(master.run())
 
 
 if __name__ == "__main__":

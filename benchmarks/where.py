@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
+from functools import cache
 from pathlib import Path
+from types import CodeType
 
 EVERY_S = 0.002
 
+VIEWERS = "viewers: their questions, and what is kept for them"
+
 STAGES = {
+    ("control.py", "_meet"): VIEWERS,
+    ("glance.py", "take"): VIEWERS,
     ("tagged.py", "decode"): "reading messages",
     ("arrivals.py", "event"): "results into the journal",
     ("scheduler.py", "handle"): "deciding",
@@ -40,11 +46,9 @@ class Sampler:
 
     def _look(self, number: int, frame) -> None:
         self.modules[_module(frame.f_code.co_filename)] += 1
-        while frame is not None:
-            stage = STAGES.get((Path(frame.f_code.co_filename).name, frame.f_code.co_name))
-            if stage is not None:
-                break
-            frame = frame.f_back
+        stage = None
+        while frame is not None and stage is None:
+            stage, frame = _stage(frame.f_code), frame.f_back
         self.stages[stage or REST] += 1
 
     def shares(self) -> dict[str, dict[str, float]]:
@@ -52,6 +56,12 @@ class Sampler:
         return {"stages": _shares(self.stages), "modules": _shares(self.modules)}
 
 
+@cache
+def _stage(code: CodeType) -> str | None:
+    return STAGES.get((Path(code.co_filename).name, code.co_name))
+
+
+@cache
 def _module(file: str) -> str:
     return "stargen/" + file.rpartition("/stargen/")[2] if "/stargen/" in file else Path(file).name
 

@@ -357,6 +357,10 @@ class Granted:
     folder: str
 
 
+UNSEEN_S = 10.0
+"""Between two samples of a node while nobody looks."""
+
+
 @messages.add(21)
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stargen.executing.faults import tail
-from stargen.messages import AttemptRef, Look
-
-_UNSEEN_S = 10.0
-"""Between two samples while nobody looks."""
+from stargen.messages import UNSEEN_S, AttemptRef, Look
 
 _SLACK_S = 0.5
 """Samples are taken each second: one that is nearly due is sent with the last."""
@@ -20,7 +17,7 @@ class Interest:
     """What people look at; without a word from them for a while, they have left."""
 
     def __init__(self) -> None:
-        self._look = Look(_UNSEEN_S, 0.0)
+        self._look = Look(UNSEEN_S, 0.0)
         self._ends_at = 0.0
         self._told_at: float | None = None
 
@@ -29,7 +26,7 @@ class Interest:
 
     def due(self, now: float) -> bool:
         """Whether a sample is to be sent now; it counts as sent."""
-        every_s = self._look.every_s if now < self._ends_at else _UNSEEN_S
+        every_s = self._look.every_s if now < self._ends_at else UNSEEN_S
         if self._told_at is not None and now - self._told_at < every_s - _SLACK_S:
             return False
         self._told_at = now

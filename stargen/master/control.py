@@ -13,6 +13,7 @@ import getpass
 import json
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast, get_args, get_type_hints
 
 from stargen.errors import NodeError, UserError
+from stargen.master.loads import unpack_loads
 from stargen.scheduling.events import Asked
 from stargen.store import WHERE, CampaignFolder
 from stargen.transport.local import bind_unix, peer_uid
@@ -33,6 +35,8 @@ _CONNECT_S = 5.0
 _LINE_BYTES = 64 * 2**20
 _RECORDS_AT_ONCE = 500
 _RECORDS_EVERY_S = 0.25
+_REST = 49
+"""Pictures that are made again and again take a fiftieth of the master's time at most."""
 
 
 class Steered(Protocol):
@@ -150,8 +154,11 @@ class ControlServer:
     async def _watch(self, request: dict[str, Any]) -> AsyncIterator[Any]:
         every_s = max(0.05, float(request.get("every_s", 0.5)))
         while True:
-            yield self._master.picture()
-            await asyncio.sleep(every_s)
+            began = time.perf_counter()
+            picture = self._master.picture()
+            cost_s = time.perf_counter() - began
+            yield picture
+            await asyncio.sleep(rest_s(cost_s, every_s))
 
     async def _records(self, request: dict[str, Any]) -> AsyncIterator[Any]:
         after = int(request.get("after", 0))
@@ -162,6 +169,11 @@ class ControlServer:
                 yield [[at, base64.b64encode(body).decode()] for at, body in rows]
             if len(rows) < _RECORDS_AT_ONCE:
                 await asyncio.sleep(_RECORDS_EVERY_S)
+
+
+def rest_s(cost_s: float, least_s: float) -> float:
+    """How long to wait after a picture that took so long, so that the master has time to work."""
+    return max(least_s, _REST * cost_s)
 
 
 def _remove(path: Path) -> None:
@@ -255,7 +267,8 @@ class ControlClient:
         after : position of the last record that is known already
         """
         more = {"glance": glance, "after": after} if glance else {}
-        return self._ask_once("look", since=since, at=list(at), task=task, **more)
+        answer = self._ask_once("look", since=since, at=list(at), task=task, **more)
+        return answer | {"loads": unpack_loads(answer["loads"])}
 
     def watch(self, every_s: float = 0.5) -> Iterator[dict[str, Any]]:
         """The picture again and again, until the master ends."""

@@ -11,6 +11,7 @@ from typing import Any
 from stargen.master.carried import CarriedFiles
 from stargen.master.keeper import NodeKeeper
 from stargen.messages import (
+    UNSEEN_S,
     AckResults,
     Attach,
     CancelTasks,
@@ -44,7 +45,7 @@ _LOOK_S = 20.0
 
 _SAMPLES_PER_S = 100
 """The most that all agents together may send for those who look: each costs the master ten
-microseconds or more."""
+microseconds or more. Many nodes send as many by themselves: then they are asked for no more."""
 
 Observer = Callable[[str], None]
 
@@ -138,7 +139,7 @@ class Nodes:
         """
         every_s = max(1.0, len(self.keepers) / _SAMPLES_PER_S)
         now = time.monotonic()
-        if now - self._looked_at > _LOOK_S / 2:
+        if every_s < UNSEEN_S and now - self._looked_at > _LOOK_S / 2:
             self._looked_at = now
             for keeper in self.keepers.values():
                 keeper.send(Look(every_s, _LOOK_S))

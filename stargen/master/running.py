@@ -16,7 +16,7 @@ from stargen.errors import JournalError, LocalProtocolError, UserError
 from stargen.glance import Glance, listed
 from stargen.journal import Journal, read_records
 from stargen.master.comings import Comings
-from stargen.master.control import ACTIONS, ControlServer
+from stargen.master.control import ACTIONS, ControlServer, rest_s
 from stargen.master.definitions import adoption
 from stargen.master.kernel import Ended, Kernel
 from stargen.master.loads import load_json, looked
@@ -205,8 +205,9 @@ class RunningCampaign:
 
     async def _show_often(self) -> None:
         while self._show is not None:
+            began = time.perf_counter()
             self._show(self.picture())
-            await asyncio.sleep(_SHOW_S)
+            await asyncio.sleep(rest_s(time.perf_counter() - began, _SHOW_S))
 
     # --- what the control socket asks of it -------------------------------------------------------
 
@@ -216,7 +217,7 @@ class RunningCampaign:
             keeper = self.nodes.keepers.get(node["name"])
             load = keeper.load if keeper else None
             node["connected"] = keeper is not None and keeper.connected
-            node["load"] = None if load is None else load_json(load, running=True)
+            node["load"] = None if load is None else load_json(load)
         return picture | self._kept()
 
     def _kept(self) -> dict[str, Any]:

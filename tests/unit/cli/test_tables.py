@@ -32,7 +32,7 @@ def test_a_node_is_shown_with_what_it_uses(picture):
         12.0, 3.0, 16.0, 40.0, 0, [], [[0, 90.0, 1.0, 80.0, 50.0], [1, 10.0, 1.0, 80.0, 50.0]], 7.0,
         cpu_pressure=2.0, disks=[["state", 60.0, 100.0], ["RAM", 1.0, 8.0]],
     )  # fmt: skip
-    node["load"] = load_json(load, running=True)
+    node["load"] = load_json(load)
     assert node_row(node)[4:] == ["12", "3.0 of 16", "90 10", "state 60 %, RAM 12 %", "2 0 7"]
     assert busy(picture) == (
         "nodes: CPU 12 %; memory 3 of 16 GiB; 2 GPUs 50 %; fullest disk 60 % (state of local);"

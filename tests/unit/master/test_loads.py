@@ -3,7 +3,7 @@
 import time
 from types import SimpleNamespace
 
-from stargen.master.loads import looked
+from stargen.master.loads import load_json, looked, unpack_loads
 from stargen.messages import Load, RunningTask
 
 RUNNING = RunningTask(0, 1, 2, 3, 4.0, 5.0, 6.0, 7.0)
@@ -29,22 +29,21 @@ class Nodes:
 def test_all_samples_come_first_and_then_the_new_ones():
     nodes = Nodes()
     first = looked(nodes, 0.0, [], None)
-    assert {name: load["cpu_percent"] for name, load in first["loads"].items()} == {
-        "a": 10.0,
-        "b": 20.0,
-    }
+    samples = {name: nodes.keepers[name].load for name in "ab"}
+    assert unpack_loads(first["loads"]) == {n: load_json(load) for n, load in samples.items()}
     assert first["unlinked"] == ["c"]
     assert first["at"] <= time.monotonic()
-    assert list(looked(nodes, 6.0, [], None)["loads"]) == ["b"]
+    assert list(unpack_loads(looked(nodes, 6.0, [], None)["loads"])) == ["b"]
     assert nodes.looks == [([], None), ([], None)]
 
 
 def test_of_a_node_that_is_looked_at_more_is_told():
     nodes = Nodes()
     answer = looked(nodes, 99.0, ["a"], [0, 1])
-    assert list(answer["loads"]) == ["a"]
-    assert answer["loads"]["a"]["running"][0]["ordinal"] == 1
-    assert answer["loads"]["a"]["cores"] == [10.0]
+    loads = unpack_loads(answer["loads"])
+    assert list(loads) == ["a"]
+    assert loads["a"]["running"] == [RUNNING._asdict()]
+    assert loads["a"]["cores"] == [10.0]
     assert answer["silent_s"] == {"a": 0.5}
-    assert "running" not in looked(nodes, 0.0, [], None)["loads"]["a"]
+    assert "running" not in unpack_loads(looked(nodes, 0.0, [], None)["loads"])["a"]
     assert nodes.looks[0] == (["a"], [0, 1])

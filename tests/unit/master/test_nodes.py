@@ -22,6 +22,7 @@ from stargen.messages import (
     AttemptRef,
     DefineJob,
     GaveBack,
+    Look,
     Ready,
     Settle,
     TaskDone,
@@ -117,6 +118,19 @@ def run(bench, scenario):
             await bench.agent.die()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(("nodes", "told"), [(100, True), (2000, False)])
+def test_nodes_that_tell_as_much_by_themselves_are_not_asked_to(nodes, told):
+    sent = []
+    keeper = SimpleNamespace(send=sent.append, flush=lambda: None)
+    watched = Nodes([], define=define, read=list)
+    watched.keepers = cast("Any", {f"n{i}": keeper for i in range(nodes)})
+    watched.look()
+    watched.look()
+    assert [look.every_s for look in sent] == [1.0] * nodes * told
+    watched.look(["n7"], [0, 1])
+    assert sent[-1] == Look(1.0, 20.0, closely=True, tasks=[[0, 1]])
 
 
 def test_a_job_is_defined_once_a_link_and_before_its_tasks(tmp_path):
