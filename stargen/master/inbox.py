@@ -12,9 +12,13 @@ Happening = Callable[[float], Event | None]
 
 _ROOM = 4096
 
+_AT_ONCE = 32
+"""What is taken in one turn passes through the master step by step, and should still be in the
+processor's cache at the last: messages of thousands of nodes at once would not be."""
+
 
 class Inbox:
-    """A bounded queue that is emptied at one go."""
+    """A bounded queue that is emptied some at a time."""
 
     def __init__(self, room: int = _ROOM) -> None:
         self._waiting: list[Happening] = []
@@ -35,9 +39,12 @@ class Inbox:
         self.put(happening)
 
     async def take(self) -> list[Happening]:
-        """Everything that waits; at least one."""
+        """What has waited longest; at least one."""
         await self._filled.wait()
-        taken, self._waiting = self._waiting, []
-        self._filled.clear()
+        taken, self._waiting = self._waiting[:_AT_ONCE], self._waiting[_AT_ONCE:]
+        if self._waiting:
+            await asyncio.sleep(0)  # links have their turn too
+        else:
+            self._filled.clear()
         self._emptied.set()
         return taken

@@ -46,7 +46,7 @@ class Distributor:
         """How many more such tasks it can run now."""
         return _fit(self._free, request)
 
-    def room(self, request: Resources, task_s: float | None, most: int) -> int:
+    def room(self, request: Resources, task_s: float | None, most: int, least: int = 1) -> int:
         """How many more such tasks to send: what fits now, and some ahead if tasks are short.
 
         Nothing is sent ahead of what cannot run now: it would wait behind others' long tasks.
@@ -55,13 +55,16 @@ class Distributor:
         ----------
         task_s : expected duration of one task; None if unknown, then nothing is sent ahead
         most : tasks ahead, this node's share of what a master hands out in `PREFILL_S`
+        least : how many make a message worth while; for fewer there is no room yet, as long as the
+            node has as many in hand as it has room for
         """
         room = self.fits(request)
         if task_s is None:
             return room
         now = room + self._charged.get(request, 0)
-        ahead = min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * now
-        return room + max(0, min(ahead, most) - self.prefilled(request))
+        ahead = min(min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * now, most)
+        room += max(0, ahead - self.prefilled(request))
+        return 0 if room < min(least, (now + ahead + 1) // 2) else room
 
     def prefilled(self, request: Resources) -> int:
         """Tasks of this request that were sent ahead."""

@@ -121,7 +121,17 @@ def shares(
             for node in nodes
         ]
         _give(given, 0, tasks, nodes, rooms, least)
-    return given
+    return _merged(given)
+
+
+def _merged(given: Sequence[Share]) -> list[Share]:
+    """One share for each node and variant: what runs now and what is ahead go in one message."""
+    tasks: dict[tuple[str, int], int] = {}
+    nodes: dict[str, Node] = {}
+    for node, variant, count in given:
+        nodes[node.name] = node
+        tasks[node.name, variant] = tasks.get((node.name, variant), 0) + count
+    return [Share(nodes[name], variant, count) for (name, variant), count in tasks.items()]
 
 
 def worth_waiting(job: JobState, request: Request, tasks: int, warm: Sequence[Node]) -> bool:
@@ -147,10 +157,12 @@ def has_room(job: JobState, request: Request, node: Node, among: int) -> bool:
     ----------
     among : how many nodes the campaign has
     """
-    distributor = node.distributor
-    if any(distributor.fits(resources) for resources in request):
+    distributor, task_s, least = node.distributor, job.pace.task_s, least_share(job)
+    if least == 1 and any(distributor.fits(resources) for resources in request):
         return True
-    return distributor.room(request[0], job.pace.task_s, AHEAD_OF_ALL // among) > 0
+    if distributor.room(request[0], task_s, AHEAD_OF_ALL // among, least) > 0:
+        return True
+    return any(distributor.fits(resources) for resources in request[1:])
 
 
 def _give(

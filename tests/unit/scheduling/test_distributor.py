@@ -43,6 +43,19 @@ def test_only_short_tasks_are_sent_ahead_and_not_without_bound():
     assert d.room(one, 0.0, 7) == 2 + 7, "many nodes share what a master hands out"
 
 
+def test_there_is_no_room_for_less_than_a_message_is_worth_while_enough_is_in_hand():
+    d = Distributor(Resources(cores=4))
+    one = Resources(cores=1)
+    assert d.room(one, 0.0, 6, least=5) == 10
+    d.take(0, [0, 1, 2, 3, 4], one)
+    assert d.room(one, 0.0, 6, least=5) == 5
+    d.take(0, [5], one)
+    assert d.room(one, 0.0, 6, least=4) == 4
+    assert d.room(one, 0.0, 6, least=500) == 0, "more than half is in hand"
+    d.release(0, [0], one)
+    assert d.room(one, 0.0, 6, least=500) == 5, "half is in hand: it is not left to run dry"
+
+
 def test_nothing_is_sent_ahead_to_wait_behind_other_tasks():
     d = Distributor(Resources(cores=4))
     short = Resources(cores=1)
