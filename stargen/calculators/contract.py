@@ -281,6 +281,7 @@ class CalculatorInfo:
     grain : candidates per task; "auto" grows it until a task lasts about `target_task_s`
     key : for keyed: params -> (envelope -> key)
     total : for a source: params -> how many ordinals it has; None if it says when it ends
+    fan_out : for a map: params -> how many candidates come out of one, at most; one unless stated
     check : (params, folder of the campaign file) -> problems to report before anything starts
     check_chemistry : (params, the campaign's limits on elements) -> further such problems
     properties : names that it adds to candidates, for `where` to be checked against; "*" among
@@ -306,6 +307,7 @@ class CalculatorInfo:
     grain: int | Literal["auto"] = "auto"
     key: Callable[[Any], Callable[[Envelope], str]] | None = None
     total: Callable[[Any], int | None] | None = None
+    fan_out: Callable[[Any], int] | None = None
     check: Callable[[Any, Path], Iterable[str]] | None = None
     check_chemistry: Callable[[Any, Chemistry], Iterable[str]] | None = None
     properties: tuple[str, ...] = ()

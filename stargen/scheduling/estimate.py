@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import NamedTuple
 
 from stargen.model import Shape
@@ -29,8 +30,15 @@ def estimate(plan: Plan) -> list[Estimate]:
         select = job.spec.select
         bounded = select is not None and not select.rolling and select.per is None
         most = select.limit or select.sample if select and bounded else None
-        out.append(coming if most is None else min(most, most if coming is None else coming))
+        made = None if coming is None else coming * _fan_out(job)
+        out.append(made if most is None else min(most, most if made is None else made))
     return estimates
+
+
+def _fan_out(job: JobPlan) -> int:
+    """How many candidates come out of one, at most."""
+    steps = zip(job.infos, job.params, strict=True)
+    return prod(info.fan_out(params) for info, params in steps if info.fan_out is not None)
 
 
 def _coming(plan: Plan, job: JobPlan, out: list[int | None]) -> int | None:

@@ -12,7 +12,8 @@ from support.markdown import ROOT
 CAMPAIGNS = [
     ROOT / "examples" / name / "campaign.toml"
     for name in (
-        "01-echo", "gpaw-silicon", "many-small", "plugin", "quickstart", "sizes", "substitution",
+        "01-echo", "gpaw-silicon", "many-small", "plugin", "polymorphs", "quickstart", "sizes",
+        "substitution",
     )
 ]  # fmt: skip
 CAMPAIGNS += [ROOT / "examples" / "balance" / f"{name}.toml" for name in ("start", "balance")]
@@ -58,3 +59,16 @@ def test_sizes_are_compared():
     assert done.returncode == 0, done.stdout + done.stderr
     for way in ("data", "random", "data-then-random"):
         assert re.search(rf"^{way} +[\d.]+% +[\d.]+% +[\d.]+%$", done.stdout, re.M)
+
+
+@pytest.mark.slow
+def test_polymorphs_are_compared(tmp_path: Path):
+    reference = tmp_path / "reference.csv"
+    rows = ["Na,-1.31", "Cl,-1.84", "NaCl,-3.37"]
+    reference.write_text("\n".join(["formula,energy_per_atom", *rows]) + "\n")
+    script = ROOT / "examples" / "polymorphs" / "compare.py"
+    command = [sys.executable, script, "--count", "4", "--reference", reference]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for way in ("from noise", "best of 9 of each formula", "substitution", "substitution, best"):
+        assert re.search(rf"^{way}.* [1-4]  -?\d\.\d{{3}} ", done.stdout, re.M), done.stdout

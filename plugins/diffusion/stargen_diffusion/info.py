@@ -202,6 +202,7 @@ predict = CalculatorInfo(
     api=API_VERSION,
     factory="stargen_diffusion.calculators:Predict",
     params=PredictParams,
+    fan_out=lambda params: params.samples,
     resources=_resources,
     affinity=_weights,
     grain=64,

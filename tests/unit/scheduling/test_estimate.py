@@ -9,6 +9,7 @@ INFOS = {
     "t.read": CalculatorInfo("t.read", 1, "m:f", shape=Shape.SOURCE),
     "t.map": CalculatorInfo("t.map", 1, "m:f", grain=100),
     "t.auto": CalculatorInfo("t.auto", 1, "m:f"),
+    "t.eight": CalculatorInfo("t.eight", 1, "m:f", fan_out=lambda p: 8),
     "t.all": CalculatorInfo("t.all", 1, "m:f", shape=Shape.GATHER, reuse="never"),
 }
 
@@ -34,6 +35,10 @@ def test_what_can_be_known_is_known():
         + job("unknown", "use = 't.map'", "read")
         + job("both", "use = 't.map'", "best", "few")
         + job("all", "use = 't.all'", "read")
+        + job("more", "[[job.step]]\nuse = 't.map'\n[[job.step]]\nuse = 't.eight'", "best")
+        + job("behind", "use = 't.map'", "more", "best")
+        + job("each", "select = { sample = 1, per = 'formula' }", "many")
+        + job("after", "use = 't.map'", "each")
     ) == {
         "many": (1005, None),
         "read": (None, None),
@@ -45,6 +50,10 @@ def test_what_can_be_known_is_known():
         "unknown": (None, None),
         "both": (40, 1),
         "all": (None, 1),
+        "more": (20, 1),
+        "behind": (180, 2),
+        "each": (1005, 0),
+        "after": (1005, 11),
     }
 
 
