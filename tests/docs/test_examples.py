@@ -64,8 +64,8 @@ def test_sizes_are_compared():
 @pytest.mark.slow
 def test_polymorphs_are_compared(tmp_path: Path):
     reference = tmp_path / "reference.csv"
-    rows = ["Na,-1.31", "Cl,-1.84", "NaCl,-3.37"]
-    reference.write_text("\n".join(["formula,energy_per_atom", *rows]) + "\n")
+    rows = ["NaCl,-2.1", "MgO,-3.0"]
+    reference.write_text("\n".join(["formula,formation_energy_per_atom", *rows]) + "\n")
     script = ROOT / "examples" / "polymorphs" / "compare.py"
     command = [sys.executable, script, "--count", "4", "--reference", reference]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1200)

@@ -75,9 +75,14 @@ class Chgnet:
 
         Raises
         ------
-        NotEvaluableError : if an atom has no neighbour within reach, or a result is not finite
+        NotEvaluableError : if the network does not know an element, an atom has no neighbour within
+            reach, or a result is not finite
         """
         net = self._net
+        heaviest, known = int(crystal.numbers.max()), net.atom_embedding.embedding.num_embeddings
+        if heaviest > known:
+            symbol = Element.from_Z(heaviest).symbol
+            raise NotEvaluableError(f"CHGNet knows elements up to {known}, and not {symbol}")
         species = [Element.from_Z(z) for z in crystal.numbers.tolist()]
         structure = Structure(Lattice(crystal.lattice), species, crystal.frac_coords)
         try:

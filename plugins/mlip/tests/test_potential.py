@@ -68,6 +68,18 @@ def test_an_atom_alone_is_refused(chgnet, lonely):
         chgnet.evaluate(lonely.crystal)
 
 
+def test_an_element_that_it_does_not_know_is_refused(chgnet, salt):
+    crystal = salt.crystal
+    numbers = crystal.numbers.copy()
+    numbers[0] = 94
+    assert np.isfinite(
+        chgnet.evaluate(Crystal.of(crystal.lattice, crystal.frac_coords, numbers)).energy
+    )
+    numbers[0] = 95
+    with pytest.raises(NotEvaluableError, match="up to 94, and not Am"):
+        chgnet.evaluate(Crystal.of(crystal.lattice, crystal.frac_coords, numbers))
+
+
 def test_energies_are_on_the_scale_of_the_scheme(chgnet, shared_data):
     """Formation energies from the Materials Project's elements meet the labels of MP-20.
 
