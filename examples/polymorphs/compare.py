@@ -96,14 +96,12 @@ def interval(values: np.ndarray, statistic: Callable[[np.ndarray], np.floating])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "ways", nargs="*", default=list(WAYS), choices=list(WAYS), help="all of them"
-    )
+    parser.add_argument("--only", action="append", choices=list(WAYS), help="leave out the others")
     parser.add_argument("--count", type=int, default=300, help="crystals to relax of each way")
     parser.add_argument("--reference", type=Path, required=True, help="competing phases")
     options = parser.parse_args()
     texts = ways(options.count, str(options.reference.resolve()))
-    found = {WAYS[way]: distances(texts[way]) for way in options.ways}
+    found = {WAYS[way]: distances(texts[way]) for way in options.only or WAYS}
     print(f"\n{'above the hull, eV/atom':36}{'n':>5}  {'median':24}{'mean':24}{'< 0.1':>7}")
     for way, values in found.items():
         median, mean = interval(values, np.median), interval(values, np.mean)
