@@ -13,8 +13,8 @@ decide.
 
 from __future__ import annotations
 
-from stargen.expressions.matching import Expression, evaluate
+from stargen.expressions.matching import Expression, evaluate, getter
 from stargen.expressions.parser import parse
 from stargen.expressions.tree import BUILTINS, ValueKind, kind_of
 
-__all__ = ["BUILTINS", "Expression", "ValueKind", "evaluate", "kind_of", "parse"]
+__all__ = ["BUILTINS", "Expression", "ValueKind", "evaluate", "getter", "kind_of", "parse"]

@@ -70,7 +70,7 @@ def compile_test(node: Node) -> Test:
         case Comparison():
             return _compile_comparison(node)
         case Known(name, known):
-            return _compile_known(_getter(name), known)
+            return _compile_known(getter(name), known)
         case TextMatch():
             return _compile_text(node)
         case Has():
@@ -115,10 +115,10 @@ def _compile_comparison(node: Comparison) -> Test:
         assert isinstance(node.right, Constant)
         answer = _related(relation, node.left.value, node.right.value)
         return lambda _: answer
-    get = _getter(node.left.name)
+    get = getter(node.left.name)
     if isinstance(node.right, Constant):
         return _compile_against(relation, get, node.right)
-    get_other = _getter(node.right.name)
+    get_other = getter(node.right.name)
     return lambda envelope: _related(relation, get(envelope), get_other(envelope))
 
 
@@ -157,7 +157,7 @@ def _compile_text(node: TextMatch) -> Test:
         "STARTS": str.startswith,
         "ENDS": str.endswith,
     }[node.where]
-    get, get_part = _getter(node.name), _value_getter(node.part)
+    get, get_part = getter(node.name), _value_getter(node.part)
 
     def test(envelope: Envelope) -> bool | None:
         text, part = get(envelope), get_part(envelope)
@@ -195,7 +195,8 @@ def _compile_length(relation: Callable[[Any, Any], bool], number: float) -> Test
 Getter = Callable[[Envelope], Scalar]
 
 
-def _getter(name: str) -> Getter:
+def getter(name: str) -> Getter:
+    """What gives a candidate's value of that name, a built-in or a property; None without one."""
     match name:
         case "id":
             return lambda envelope: envelope.candidate_id
@@ -205,15 +206,15 @@ def _getter(name: str) -> Getter:
             return lambda envelope: len(_elements(envelope.formula))
         case "nsites" | "n_atoms":
             return lambda envelope: envelope.n_atoms
-        case "elements":  # only asked whether it is known
-            return lambda _: True
+        case "elements":  # the chemical system
+            return lambda envelope: "-".join(sorted(_elements(envelope.formula)))
         case _:
             return lambda envelope: envelope.properties.get(name)
 
 
 def _value_getter(value: Name | Constant) -> Getter:
     if isinstance(value, Name):
-        return _getter(value.name)
+        return getter(value.name)
     constant = value.value
     return lambda _: constant
 

@@ -9,7 +9,7 @@ from math import isfinite
 from stargen.codec import pack
 from stargen.crystal import Envelope
 from stargen.errors import UserError
-from stargen.expressions import BUILTINS, ValueKind, evaluate, kind_of, parse
+from stargen.expressions import BUILTINS, ValueKind, evaluate, getter, kind_of, parse
 from stargen.model import SelectSpec
 from stargen.typed import unknown_hint
 
@@ -50,11 +50,11 @@ def rank_of(select: SelectSpec, seed: int, known: Collection[str] | None) -> Ran
     sign = -1.0 if select.order_by.startswith("-") else 1.0
     if BUILTINS.get(name, ValueKind.NUMBER) is not ValueKind.NUMBER:
         raise UserError(f"{name} is no number to sort by")
-    _check_known(name, known, _BUILTIN_NUMBERS)
-    builtin = _BUILTIN_NUMBERS.get(name)
+    _check_known(name, known, [each for each, kind in BUILTINS.items() if kind is ValueKind.NUMBER])
+    get = getter(name)
 
     def rank(envelope: Envelope) -> float | None:
-        value = envelope.properties.get(name) if builtin is None else builtin(envelope)
+        value = get(envelope)
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             return None
         return sign * value
@@ -72,13 +72,11 @@ def group_of(select: SelectSpec, known: Collection[str] | None) -> Group | None:
     if select.per is None:
         return None
     name = select.per
-    _check_known(name, known, _BUILTIN_GROUPS)
-    builtin = _BUILTIN_GROUPS.get(name)
-    if builtin is not None:
-        return builtin
+    _check_known(name, known, BUILTINS)
+    get = getter(name)
 
     def group(envelope: Envelope) -> str | None:
-        value = envelope.properties.get(name)
+        value = get(envelope)
         kind = kind_of(value)
         return None if kind is None else f"{kind}:{value}"
 
@@ -90,23 +88,6 @@ def _check_known(name: str, known: Collection[str] | None, builtins: Collection[
     if known is not None and name not in known and name not in builtins:
         hint = unknown_hint(name, sorted({*known, *builtins}))
         raise UserError(f"no candidate bears `{name}` here", hint=hint)
-
-
-_BUILTIN_GROUPS: dict[str, Callable[[Envelope], str]] = {
-    "id": lambda envelope: envelope.candidate_id,
-    "formula": lambda envelope: envelope.formula,
-    "chemical_formula_reduced": lambda envelope: envelope.formula,
-    "elements": lambda envelope: "-".join(sorted(envelope.elements)),
-    "nelements": lambda envelope: str(len(envelope.elements)),
-    "nsites": lambda envelope: str(envelope.n_atoms),
-    "n_atoms": lambda envelope: str(envelope.n_atoms),
-}
-
-_BUILTIN_NUMBERS: dict[str, Callable[[Envelope], int]] = {
-    "nelements": lambda envelope: len(envelope.elements),
-    "nsites": lambda envelope: envelope.n_atoms,
-    "n_atoms": lambda envelope: envelope.n_atoms,
-}
 
 
 def _chance(seed: int, candidate_id: str) -> float:
