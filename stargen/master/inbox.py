@@ -46,5 +46,6 @@ class Inbox:
             await asyncio.sleep(0)  # links have their turn too
         else:
             self._filled.clear()
-        self._emptied.set()
+        if len(self._waiting) <= self._room // 2:  # not for each turn: many may wait for room
+            self._emptied.set()
         return taken

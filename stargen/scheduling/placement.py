@@ -158,8 +158,6 @@ def has_room(job: JobState, request: Request, node: Node, among: int) -> bool:
     among : how many nodes the campaign has
     """
     distributor, task_s, least = node.distributor, job.pace.task_s, least_share(job)
-    if least == 1 and any(distributor.fits(resources) for resources in request):
-        return True
     if distributor.room(request[0], task_s, AHEAD_OF_ALL // among, least) > 0:
         return True
     return any(distributor.fits(resources) for resources in request[1:])

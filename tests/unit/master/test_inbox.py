@@ -53,3 +53,19 @@ def test_who_can_wait_waits_for_room():
         assert len(await inbox.take()) == 1
 
     asyncio.run(scenario())
+
+
+def test_those_who_wait_are_woken_when_half_the_room_is_free():
+    async def scenario():
+        inbox = Inbox(room=100)
+        for number in range(100):
+            inbox.put(happening(number))
+        waiting = [asyncio.create_task(inbox.put_in_turn(happening("late"))) for _ in range(3)]
+        left = 100
+        while left > 50:
+            assert not any(task.done() for task in waiting)
+            left -= len(await inbox.take())
+        await asyncio.wait(waiting, timeout=5.0)
+        assert all(task.done() for task in waiting)
+
+    asyncio.run(scenario())
