@@ -28,7 +28,7 @@ WAYS = {
     "noise": "from noise",
     "chosen": f"best of {SAMPLES + 1} of each formula",
     "substitution": "substitution",
-    "both": "substitution, best predicted",
+    "predicted": "substitution, best predicted",
 }
 
 SUBSTITUTE = """
@@ -69,7 +69,7 @@ def ways(count: int, reference: str) -> dict[str, str]:
         "best": parts["few"].replace('"few"', '"best"').replace("limit = 3", "limit = 1"),
         "some": select("some", "best", count),
     }
-    texts = {"noise": plain, "chosen": parts, "substitution": likely, "both": predicted}
+    texts = {"noise": plain, "chosen": parts, "substitution": likely, "predicted": predicted}
     return {way: "".join(each.values()) for way, each in texts.items()}
 
 
