@@ -61,6 +61,7 @@ def test_those_who_wait_are_woken_when_half_the_room_is_free():
         for number in range(100):
             inbox.put(happening(number))
         waiting = [asyncio.create_task(inbox.put_in_turn(happening("late"))) for _ in range(3)]
+        await asyncio.sleep(0)
         left = 100
         while left > 50:
             assert not any(task.done() for task in waiting)
