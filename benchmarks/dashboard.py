@@ -1,12 +1,15 @@
 """What looking costs: `python benchmarks/dashboard.py`.
 
 A real master with simulated nodes that finish so many tasks a second (`paced.py`), and the real
-`stargen top` in a terminal of 160 by 50. CPU is what the system says that each process used. A
-machine is not as fast now as it was a minute ago, and the master's work drifts: so what the master
-uses more is taken from many short pairs of stretches, one with the viewer at work, one with the
-viewer stopped, in changing order; their mean is told with its 95 % interval. Beside it stands what
-the master itself is seen to do for viewers, by a look at its stack every 2 ms of its CPU time: that
-does not drift, but misses what a viewer costs by filling the caches. Then keys are pressed,
+`stargen top` in a terminal of 160 by 50. CPU is what the system says that each process used; of the
+master without its snapshots and collections of garbage, which fall into one stretch of ten and have
+nothing to do with who looks. A machine is not as fast now as it was a minute ago, and the master's
+work drifts: so what the master uses more is taken from many short pairs of stretches, one with the
+viewer at work, one with the viewer stopped, in changing order; their mean is told with its 95 %
+interval. Beside it stands what the master itself is seen to do for viewers, by a look at its stack
+every 2 ms of its CPU time. That does not drift, but misses what any other process costs a master by
+sharing caches and cores with it; this is told by the same pairs with a process in the viewer's
+place that is as busy as the viewer was, and asks nothing. Then keys are pressed,
 and the time until their effect is written to the terminal is taken, with and without the time that
 the viewer was ready to run and had no core; the same again when the master and the nodes are
 stopped. In the end the viewer's journal is folded again, to see that what was shown is what
@@ -40,7 +43,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from common import median, peak_mib, save, scratch, table, verdict
-from paced import CORES, running, viewers_s
+from paced import CORES, running, told_s
 
 SIZE = (160, 50)
 SETTLED_S = 1.0
@@ -123,6 +126,35 @@ class Viewer:
             os.waitpid(self.pid, 0)
         with suppress(OSError):
             os.close(self.fd)
+
+
+class Busy:
+    """A process in the viewer's place: as busy, and it asks nothing and shows nothing.
+
+    Parameters
+    ----------
+    share : of a core, used in a piece each second, as a viewer does
+    """
+
+    def __init__(self, share: float) -> None:
+        self.bytes = 0
+        self.pid = os.fork()
+        if self.pid == 0:
+            while True:
+                _work(share)
+                time.sleep(1.0 - share)
+
+    def close(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+def _work(for_s: float) -> None:
+    """What a viewer's work is alike: many small objects made, and looked at."""
+    until = time.process_time() + for_s
+    while time.process_time() < until:
+        rows = {str(n): [n, f"node-{n}", {"n": n}] for n in range(2000)}
+        sorted(rows, key=lambda name: rows[name][1])
 
 
 class Key(NamedTuple):
@@ -209,6 +241,7 @@ class Stretch:
     ----------
     page : what was looked at
     seen : whether the viewer was at work; otherwise it was stopped
+    master : without its snapshots and collections of garbage
     asked : the part of `master` that went into what viewers ask, and into what is kept for them
     """
 
@@ -224,9 +257,16 @@ class Stretch:
 
 @dataclass
 class Measured:
-    """All that is found out; `pairs`: of a stretch that was seen and one beside it that was not."""
+    """All that is found out.
+
+    Parameters
+    ----------
+    pairs : of a stretch that was seen and one beside it that was not
+    beside : the same with something as busy in the viewer's place
+    """
 
     pairs: list[tuple[Stretch, Stretch]] = field(default_factory=list)
+    beside: list[tuple[Stretch, Stretch]] = field(default_factory=list)
     busy: Latencies = field(default_factory=Latencies)
     idle: Latencies = field(default_factory=Latencies)
     memory_mib: dict[str, float] = field(default_factory=dict)
@@ -243,7 +283,7 @@ def finished(folder: Path) -> int:
 class Watch:
     """Takes stretches of a campaign and of its viewer."""
 
-    def __init__(self, folder: Path, master: int, viewer: Viewer, seconds: float) -> None:
+    def __init__(self, folder: Path, master: int, viewer: Viewer | Busy, seconds: float) -> None:
         self.folder, self.master, self.viewer, self.seconds = folder, master, viewer, seconds
         self._chance = random.Random(1)
 
@@ -259,18 +299,18 @@ class Watch:
         done, (busy, all_) = finished(self.folder), machine_s()
         began, written = time.monotonic(), self.viewer.bytes
         master_s, viewer_s = cpu_s(self.master), cpu_s(self.viewer.pid)
-        asked_s = viewers_s(self.folder.parent)
+        asked_s, pieces_s = told_s(self.folder.parent)
         time.sleep(self.seconds)
         used_s, looked_s = cpu_s(self.master) - master_s, cpu_s(self.viewer.pid) - viewer_s
-        asked_s = viewers_s(self.folder.parent) - asked_s
+        now_asked_s, now_pieces_s = told_s(self.folder.parent)
         wall_s, sent = time.monotonic() - began, self.viewer.bytes - written
         now_busy, now_all = machine_s()
         made = Stretch(
             page,
             seen,
             (finished(self.folder) - done) / wall_s,
-            100 * used_s / wall_s,
-            100 * asked_s / wall_s,
+            100 * (used_s - (now_pieces_s - pieces_s)) / wall_s,
+            100 * (now_asked_s - asked_s) / wall_s,
             100 * looked_s / wall_s,
             sent / wall_s,
             (now_busy - busy) / (now_all - all_),
@@ -291,6 +331,7 @@ def measure(options: argparse.Namespace) -> Measured:
             viewer.press(key, shows)
             made.pairs += [watch.pair(page) for _ in range(options.turns)]
             os.kill(viewer.pid, signal.SIGCONT)
+        made.beside = beside(watch, made.pairs, options.turns * len(PAGES))
         viewer.press("1", "events")
         made.busy = latencies(viewer, options.rounds, options.pause_s)
         made.memory_mib = {"viewer": peak_mib(viewer.pid), "master": peak_mib(master)}
@@ -303,6 +344,20 @@ def measure(options: argparse.Namespace) -> Measured:
         viewer.close()
         made.counts = verify(folder)
     return made
+
+
+def beside(
+    watch: Watch, pairs: list[tuple[Stretch, Stretch]], count: int
+) -> list[tuple[Stretch, Stretch]]:
+    """The same pairs while the viewer is stopped, with something as busy in its place."""
+    os.kill(watch.viewer.pid, signal.SIGSTOP)
+    busy = Busy(statistics.fmean(seen.viewer for seen, _ in pairs) / 100)
+    instead = Watch(watch.folder, watch.master, busy, watch.seconds)
+    try:
+        return [instead.pair("busy") for _ in range(count)]
+    finally:
+        busy.close()
+        os.kill(watch.viewer.pid, signal.SIGCONT)
 
 
 PAGES = {"overview": ("1", ""), "nodes": ("2", "nodes by"), "tasks": ("3", "what came of it")}
@@ -405,7 +460,8 @@ def report(options: argparse.Namespace, made: Measured) -> None:
         "cores %",
     ]
     of_page = {page: [pair for pair in made.pairs if pair[0].page == page] for page in PAGES}
-    table(heads, [row(page, pairs) for page, pairs in (of_page | {"all": made.pairs}).items()])
+    all_ = of_page | {"all": made.pairs, "another": made.beside}
+    table(heads, [row(page, pairs) for page, pairs in all_.items()])
     rows = []
     for name, took_s in made.busy.keys.items():
         both = (took_s, made.idle.keys[name])
@@ -423,7 +479,10 @@ def report(options: argparse.Namespace, made: Measured) -> None:
     verdict("viewer, percent of one core", shown, most=5.0)
     asked = max(statistics.fmean(s.asked for s, _ in pairs) for pairs in of_page.values())
     verdict("master, for viewers, percent of one core", asked, most=2.0)
-    print(f"master, more than without: {more:.2f}, by 95 % {more - give:.2f} to {more + give:.2f}")
+    told = f"{more:.2f}, by 95 % {more - give:.2f} to {more + give:.2f}"
+    by_another, its_give = used_more(made.beside)
+    print(f"master, more than without: {told}", end="; ")
+    print(f"with another process as busy, that asks nothing: {by_another:.2f} ± {its_give:.2f}")
     verdict("key to terminal, 95th percentile, ms", made.busy.p95_ms, most=100.0)
     verdict("the same but for waiting for a core, ms", p95_ms(made.busy.own), most=100.0)
     verdict("the same while nothing else runs, ms", made.idle.p95_ms, most=100.0)

@@ -29,7 +29,7 @@ from typing import Any
 
 from common import HERE, ROOT
 from simulated import wired
-from where import EVERY_S, VIEWERS, Sampler
+from where import COLLECTOR, SNAPSHOTS, VIEWERS, Sampler
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -181,22 +181,29 @@ def serve_machines(sockets: list[str], mean_s: float, ready: Event) -> None:
 
 
 class Told(Sampler):
-    """A sampler whose count of what viewers cost can be read from outside at any time."""
+    """A sampler that can be read from outside at any time, by `told_s`."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        file.write_bytes(bytes(8))
+        file.write_bytes(bytes(_TOLD.size))
         with file.open("r+b") as opened:
-            self._shared = mmap.mmap(opened.fileno(), 8)
+            self._shared = mmap.mmap(opened.fileno(), _TOLD.size)
 
     def _look(self, number: int, frame: Any) -> None:
         super()._look(number, frame)
-        struct.pack_into("<q", self._shared, 0, self.stages[VIEWERS])
+        stages = self.stages
+        _TOLD.pack_into(self._shared, 0, stages[VIEWERS], stages[SNAPSHOTS] + stages[COLLECTOR])
 
 
-def viewers_s(folder: Path) -> float:
-    """CPU time that the master in `folder` has spent on its viewers."""
-    return struct.unpack("<q", (folder / "viewers").read_bytes())[0] * EVERY_S
+_TOLD = struct.Struct("<dd")
+
+
+def told_s(folder: Path) -> tuple[float, float]:
+    """CPU time of the master in `folder`: for its viewers; and for what comes in large pieces.
+
+    The latter are snapshots and collections of garbage, of up to half a second once a minute.
+    """
+    return _TOLD.unpack((folder / "viewers").read_bytes())
 
 
 # --- the processes --------------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import time
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -11,6 +13,8 @@ from types import CodeType
 EVERY_S = 0.002
 
 VIEWERS = "viewers: their questions, and what is kept for them"
+SNAPSHOTS = "snapshots"
+COLLECTOR = "Python's collector of garbage"
 
 STAGES = {
     ("control.py", "_meet"): VIEWERS,
@@ -21,6 +25,7 @@ STAGES = {
     ("kernel.py", "_remember"): "records: encode, append, fold",
     ("nodes.py", "perform"): "sending orders and acknowledgements",
     ("nodes.py", "flush"): "sending orders and acknowledgements",
+    ("kernel.py", "keep_snapshot"): SNAPSHOTS,
     ("journal.py", "flush"): "committing",
     ("restoring.py", "restore"): "starting",
 }
@@ -30,29 +35,46 @@ REST = "event loop, sockets, journal thread"
 
 
 class Sampler:
-    """Counts samples by stage, and by the module whose code ran."""
+    """Seconds of CPU time by stage, and by the module whose code ran.
+
+    Each look counts for all the time since the last: none can be had while a library works in C.
+    """
 
     def __init__(self) -> None:
         self.stages: Counter[str] = Counter()
         self.modules: Counter[str] = Counter()
+        self._last_s = self._collecting_since_s = time.process_time()
 
     def __enter__(self) -> Sampler:
+        self._last_s = time.process_time()
+        gc.callbacks.append(self._collect)
         signal.signal(signal.SIGPROF, self._look)
         signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
         return self
 
     def __exit__(self, *_: object) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
+        gc.callbacks.remove(self._collect)
 
     def _look(self, number: int, frame) -> None:
-        self.modules[_module(frame.f_code.co_filename)] += 1
+        now_s = time.process_time()
+        passed_s, self._last_s = now_s - self._last_s, now_s
+        self.modules[_module(frame.f_code.co_filename)] += passed_s
         stage = None
         while frame is not None and stage is None:
             stage, frame = _stage(frame.f_code), frame.f_back
-        self.stages[stage or REST] += 1
+        self.stages[stage or REST] += passed_s
+
+    def _collect(self, phase: str, info: object) -> None:
+        if phase == "start":
+            self._collecting_since_s = time.process_time()
+            return
+        took_s = time.process_time() - self._collecting_since_s
+        self.stages[COLLECTOR] += took_s
+        self._last_s += took_s
 
     def shares(self) -> dict[str, dict[str, float]]:
-        """Share of the samples in each stage, and in each module."""
+        """Share of the time in each stage, and in each module."""
         return {"stages": _shares(self.stages), "modules": _shares(self.modules)}
 
 
@@ -67,5 +89,5 @@ def _module(file: str) -> str:
 
 
 def _shares(counts: Counter[str]) -> dict[str, float]:
-    total = max(1, counts.total())
+    total = counts.total() or 1.0
     return {name: count / total for name, count in counts.most_common(20)}

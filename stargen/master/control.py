@@ -261,7 +261,7 @@ class ControlClient:
         Parameters
         ----------
         since : `at` of the answer before: samples that it had are left out
-        at : nodes whose running tasks are wanted too; of a single one, also its cores
+        at : nodes of which the running tasks are told too; of a single one, closely
         task : ``job/ordinal`` whose output is wanted with the sample of its node
         glance : "lean" or "whole" if the form of a `Glance` is wanted too, in base64
         after : position of the last record that is known already

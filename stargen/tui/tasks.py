@@ -59,8 +59,8 @@ def _open_task(desk: Desk, index: int, ordinal: int) -> TaskRow:
     elapsed = max(0.0, desk.now - sent_at) if sent_at else 0.0
     usual = job.busy_s / job.finished if job.finished else None
     state = "running" if node else "waiting"
-    told = (desk.load_of(node) or {}).get("running") if node else None
-    if told is not None and not any((t["job"], t["ordinal"]) == (index, ordinal) for t in told):
+    told = (desk.load_of(node) or {}).get("tasks") if node else None
+    if told is not None and (index, ordinal) not in told:
         state = "buffered"
     return TaskRow(job.name, ordinal, state, node, elapsed, usual, size, "")
 

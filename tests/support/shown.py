@@ -335,6 +335,11 @@ class ToldMaster:
                     row = {"job": job, "ordinal": ordinal, "elapsed_s": elapsed_s}
                     rows.append(row | {"done": 7.0, "total": 20.0, "rss_gib": 1.25})
 
+    def _told(self, node: str, *, closely: bool, task: str) -> dict[str, Any]:
+        running = self.running.get(node, [])
+        tasks = {(row["job"], row["ordinal"]) for row in running}
+        return {"tasks": tasks} | (self._closely(node, task) if closely else {})
+
     def _closely(self, node: str, task: str) -> dict[str, Any]:
         chance = random.Random(node)
         job, _, ordinal = task.rpartition("/")
@@ -367,7 +372,8 @@ class ToldMaster:
         return {
             "at": since + 1.0,
             "loads": {
-                name: load | (self._closely(name, task) if name in at else {})
+                name: load
+                | (self._told(name, closely=len(at) == 1, task=task) if name in at else {})
                 for name, load in self.loads.items()
             },
             "unlinked": ["cpu013"],

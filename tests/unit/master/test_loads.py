@@ -45,5 +45,12 @@ def test_of_a_node_that_is_looked_at_more_is_told():
     assert loads["a"]["running"] == [RUNNING._asdict()]
     assert loads["a"]["cores"] == [10.0]
     assert answer["silent_s"] == {"a": 0.5}
-    assert "running" not in unpack_loads(looked(nodes, 0.0, [], None)["loads"])["a"]
+    assert loads["a"]["tasks"] == {(0, 1)}
+    assert "tasks" not in unpack_loads(looked(nodes, 0.0, [], None)["loads"])["a"]
     assert nodes.looks[0] == (["a"], [0, 1])
+
+
+def test_of_several_nodes_only_which_tasks_run_is_told():
+    loads = unpack_loads(looked(Nodes(), 0.0, ["a", "b"], None)["loads"])
+    assert [loads[name]["tasks"] for name in "ab"] == [{(0, 1)}, set()]
+    assert not {"running", "cores", "said"} & {*loads["a"], *loads["b"]}
