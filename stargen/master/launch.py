@@ -124,8 +124,9 @@ class Wiring:
             restored = restoring.restore(journal.recovered)
             status = restored.status
             running = self._assemble(restored, journal, show)
-            with signals_to(lambda name: running.stop(name, now=False)), calm_collector():
-                return await running.run(self._attach(restored.campaign_id), requests)
+            with signals_to(lambda name: running.stop(name, now=False)):
+                async with calm_collector():
+                    return await running.run(self._attach(restored.campaign_id), requests)
         except Exception as error:
             raise self._with_story(_first(error), status) from None
         finally:

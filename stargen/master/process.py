@@ -5,25 +5,44 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
-_COLLECT_EVERY = 50_000
+_EVERY_S = 30.0
+_REST = 199
+"""Times as long as a collection took, until the next."""
 
 
-@contextmanager
-def calm_collector() -> Generator[None]:
-    """Nearly all that a master makes dies by its reference count; looking for cycles among it at
-    Python's usual rate costs more than the scheduling (benchmarks/control_plane.py shows it).
+@asynccontextmanager
+async def calm_collector() -> AsyncGenerator[None]:
+    """Look for cyclic garbage now and then, and not whenever so many objects have been made.
+
+    Nearly all that a master makes dies by its reference count, but Python's collector walks over
+    all that lives, and with the tasks of thousands of nodes open this takes as long as a third of
+    the deciding (benchmarks/control_plane.py --where --agents 2000 shows it). So it has a two
+    hundredth of the time, however much there is.
     """
-    usual = gc.get_threshold()
+    usual = gc.isenabled()
     gc.freeze()  # and not a collection before it: that takes longer than a thousand tasks
-    gc.set_threshold(_COLLECT_EVERY, 20, 50)
+    gc.disable()
+    collecting = asyncio.create_task(_collect())
     try:
         yield
     finally:
-        gc.set_threshold(*usual)
+        collecting.cancel()
+        if usual:
+            gc.enable()
         gc.unfreeze()
+
+
+async def _collect() -> None:
+    took_s = 0.0
+    while True:
+        await asyncio.sleep(max(_EVERY_S, _REST * took_s))
+        began = time.perf_counter()
+        gc.collect()
+        took_s = time.perf_counter() - began
 
 
 @contextmanager

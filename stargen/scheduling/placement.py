@@ -20,6 +20,10 @@ AHEAD_OF_ALL = 32_768
 """Tasks sent ahead to all nodes together: what a master hands out in `PREFILL_S`. No cluster ends
 more in that time for long, and each that is under way costs the master a kilobyte."""
 
+AHEAD_AT_ONCE = 1024
+"""Tasks sent ahead to one node in one go, more with the next results: the node begins with them
+while the next are handed out. With thousands at once each end waits for the other."""
+
 WARM_WAIT_S = 5.0
 """Tasks wait so long at most for nodes that hold their data already, before others load it too: to
 import torch and to load a network takes as long."""
@@ -120,7 +124,7 @@ def shares(
             node.distributor.room(request[0], task_s, most) - sent.get(node.name, 0)
             for node in nodes
         ]
-        _give(given, 0, tasks, nodes, rooms, least)
+        _give(given, 0, tasks, nodes, [min(room, AHEAD_AT_ONCE) for room in rooms], least)
     return _merged(given)
 
 

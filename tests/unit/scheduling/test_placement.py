@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stargen.model import Resources
 from stargen.scheduling.jobs import Pace
 from stargen.scheduling.nodelist import Node
-from stargen.scheduling.placement import Share, has_room, shares, spread
+from stargen.scheduling.placement import AHEAD_AT_ONCE, Share, has_room, shares, spread
 
 
 @given(st.integers(0, 500), st.lists(st.integers(0, 40), max_size=30))
@@ -44,6 +44,14 @@ def short():
 def test_what_runs_now_and_what_is_ahead_go_in_one_message(short):
     node = Node("n1", "p", Resources(cores=4))
     assert shares(short, (ONE,), 100, [node], among=2000) == [Share(node, 0, 4 + 16)]
+
+
+def test_a_node_is_filled_step_by_step_so_that_it_can_begin(short):
+    node = Node("n1", "p", Resources(cores=24))
+    assert shares(short, (ONE,), 9999, [node], among=1) == [Share(node, 0, 24 + AHEAD_AT_ONCE)]
+    node.distributor.take(0, list(range(24 + AHEAD_AT_ONCE)), ONE)
+    assert has_room(short, (ONE,), node, among=1)
+    assert shares(short, (ONE,), 9999, [node], among=1) == [Share(node, 0, AHEAD_AT_ONCE)]
 
 
 def test_a_node_with_enough_in_hand_waits_until_a_message_is_worth_while(short):
