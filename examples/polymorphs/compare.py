@@ -36,6 +36,20 @@ SUBSTITUTE = """
 name = "generate"
 use = "structures.substitute"
 params = {{ count = {count}, max_atoms = 20 }}
+
+"""
+
+PREDICTED = """
+[[job]]
+name = "judge"
+input = "screen"
+use = "crysformer.predict"
+
+[[job]]
+name = "lowest"
+input = "judge"
+select = { order_by = "formation_energy_pred", limit = 1, per = "formula" }
+
 """
 
 
@@ -57,17 +71,16 @@ def ways(count: int, reference: str) -> dict[str, str]:
     parts["generate"] = parts["generate"].replace("count = 40", f"count = {count * 5 // 4}")
     parts["some"] = select("some", "screen", count)
     parts["predict"] = parts["predict"].replace('input = "screen"', 'input = "some"')
-    parts["judge"] = parts["judge"].replace('"screen", "predict"', '"some", "predict"')
+    parts["settle"] = parts["settle"].replace('"screen", "predict"', '"some", "predict"')
     parts["hull"] = parts["hull"].rstrip() + f'\nparams = {{ reference = "{reference}" }}\n'
-    choosing = ("predict", "judge", "few", "settle", "best")
+    choosing = ("predict", "settle", "best")
     plain = {name: part for name, part in parts.items() if name not in choosing}
     plain["relax"] = plain["relax"].replace('"best"', '"some"')
     likely = plain | {"generate": SUBSTITUTE.format(count=3 * count)}
     predicted = plain | {
         "generate": SUBSTITUTE.format(count=3 * SAMPLES * count),
-        "judge": parts["judge"].replace('["some", "predict"]', '"screen"'),
-        "best": parts["few"].replace('"few"', '"best"').replace("limit = 3", "limit = 1"),
-        "some": select("some", "best", count),
+        "lowest": PREDICTED,
+        "some": select("some", "lowest", count),
     }
     texts = {"noise": plain, "chosen": parts, "substitution": likely, "predicted": predicted}
     return {way: "".join(each.values()) for way, each in texts.items()}
