@@ -8,12 +8,22 @@ tasks of each job, which are collected only while somebody asks.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from stargen.codec import pack, unpack
-from stargen.records import TaskFailed, TasksFinished
-from stargen.status import JobStatus, OpenTask, Status
+from stargen.records import (
+    CandidateQuarantined,
+    LateResults,
+    Routed,
+    TaskFailed,
+    TasksAssigned,
+    TasksFinished,
+    TasksReturned,
+)
+from stargen.status import JobStatus, NodeStatus, OpenTask, Status
 
 MOST_ENDS = 200
 """Records of each job that are told: those who look see a window of so many rows."""
@@ -26,6 +36,23 @@ _ASKED_S = 30.0
 
 _SECONDS = 60
 
+OF_TASKS = (
+    TasksAssigned,
+    TasksFinished,
+    TasksReturned,
+    TaskFailed,
+    CandidateQuarantined,
+    Routed,
+    LateResults,
+)
+"""Records that change no more of a node than its counts of tasks."""
+
+_COUNTS = ("running", "finished", "failed")
+"""What a `Glance` counts of each node; the last fields of a `NodeStatus`."""
+
+_counts = attrgetter(*_COUNTS)
+_all_but_counts = attrgetter(*(f.name for f in fields(NodeStatus) if f.name not in _COUNTS))
+
 
 class Glance(NamedTuple):
     """A campaign after the record at `position`.
@@ -35,9 +62,11 @@ class Glance(NamedTuple):
     since : of the ends behind this position none is missing, but the oldest of too many; None if
         the master has only just begun to collect them
     whole : whether all open tasks are listed
-    status : as `status_forms.freeze` has it, packed
+    status : as `status_forms.freeze` has it, packed; without nodes if there are `counts`
     ends : [position, record] of tasks that finished or failed, of the newest in each job
     seconds : [second, tasks that finished in it] of the last minute
+    counts : tasks of each node that run, finished and failed; None if more of the nodes may be new
+        to the viewer
     """
 
     position: int
@@ -46,6 +75,7 @@ class Glance(NamedTuple):
     status: bytes
     ends: list[Any]
     seconds: list[Any]
+    counts: list[Any] | None = None
 
     def form(self) -> bytes:
         return pack(list(self))
@@ -118,6 +148,21 @@ class Ends:
                 found.append(row)
         found.sort()
         return found
+
+
+def counted(status: Status) -> list[tuple[int, ...]]:
+    """How many tasks of each node run, finished and failed."""
+    return list(map(_counts, status.nodes.values()))
+
+
+def recounted(
+    nodes: Mapping[str, NodeStatus], counts: Iterable[Sequence[int]]
+) -> dict[str, NodeStatus]:
+    """The same nodes with other counts of tasks, as `counted` has them."""
+    return {
+        name: NodeStatus(*_all_but_counts(node), *values)
+        for (name, node), values in zip(nodes.items(), counts, strict=True)
+    }
 
 
 def listed(

@@ -163,19 +163,22 @@ def failures_json(status: Status) -> list[dict[str, Any]]:
 # --- snapshots ---------------------------------------------------------------------------------
 
 
-def freeze(status: Status, listed: Listed | None = None) -> list[Any]:
+def freeze(
+    status: Status, listed: Listed | None = None, nodes: Iterable[NodeStatus] | None = None
+) -> list[Any]:
     """The picture as a snapshot keeps it.
 
     Parameters
     ----------
     listed : the open tasks of each job that it lists; None for all
+    nodes : those that it lists; None for all
     """
     tasks = (job.open.items() for job in status.jobs) if listed is None else listed
     head = [getattr(status, f.name) for f in fields(status) if f.name not in _NESTED]
     return [
         head,
         [_job_form(job, list(some)) for job, some in zip(status.jobs, tasks, strict=True)],
-        list(map(_node_form, status.nodes.values())),
+        list(map(_node_form, status.nodes.values() if nodes is None else nodes)),
         list(map(_failure_form, status.failures.values())),
         [list(pair) for pair in status.alerts],
         [list(pair) for pair in status.events],

@@ -20,7 +20,7 @@ from stargen.clock import Clock
 from stargen.codec import pack
 from stargen.errors import JournalFull
 from stargen.folding import fold
-from stargen.glance import Ends
+from stargen.glance import OF_TASKS, Ends
 from stargen.journal.journal import Journal
 from stargen.master.inbox import Inbox
 from stargen.records import Alerted, Record, TasksAssigned, TasksFinished, encode
@@ -86,6 +86,8 @@ class Kernel:
         self._caught_up = asyncio.Event()
         self._rows = 0
         self.ends = Ends()
+        self.nodes_changed_at = journal.position
+        """Of the last record that may have changed more of a node than its counts of tasks."""
         self._failure: Exception | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -141,8 +143,16 @@ class Kernel:
         form = encode(record)
         position = self.journal.append(form)
         fold(self.status, record)
+        if isinstance(record, TasksAssigned):
+            self._rows += len(record.rows)
+            return
         self.ends.take(position, record, form)
-        self._rows += len(record.rows) if isinstance(record, TasksAssigned | TasksFinished) else 1
+        if isinstance(record, TasksFinished):
+            self._rows += len(record.rows)
+            return
+        self._rows += 1
+        if not isinstance(record, OF_TASKS):
+            self.nodes_changed_at = position
 
     def _continue(self) -> None:
         """Perform what may be performed, and see to it that the rest becomes so."""

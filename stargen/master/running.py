@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stargen.clock import Clock
 from stargen.codec import pack
 from stargen.errors import JournalError, LocalProtocolError, UserError
-from stargen.glance import Glance, listed
+from stargen.glance import Glance, counted, listed
 from stargen.journal import Journal, read_records
 from stargen.master.comings import Comings
 from stargen.master.control import ACTIONS, ControlServer, rest_s
@@ -255,13 +255,15 @@ class RunningCampaign:
         kernel, status = self.kernel, self.kernel.status
         kernel.ends.ask(self._clock.wall())
         some = None if whole else listed(status, at[0] if len(at) == 1 else "", task)
+        known = not whole and after >= kernel.nodes_changed_at
         return Glance(
             self.journal.position,
             kernel.ends.since,
             whole,
-            pack(freeze(status, some)),
+            pack(freeze(status, some, () if known else None)),
             kernel.ends.after(after),
             list(kernel.ends.seconds),
+            counted(status) if known else None,
         )
 
     def _task(self, name: str) -> list[int] | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stargen.folding import fold
-from stargen.glance import MOST_ENDS
+from stargen.glance import MOST_ENDS, recounted
 from stargen.model import Location
 from stargen.records import FinishedRow, Record, TaskFailed, TasksFinished
 from stargen.status import Status
@@ -152,4 +152,6 @@ class View:
         """
         ends = [record for position, record in leap.ends if position > self.position]
         self.trail.catch_up(ends, leap.glance.seconds)
+        if leap.glance.counts is not None:
+            leap.status.nodes = recounted(self.status.nodes, leap.glance.counts)
         return View(leap.status, self.trail, leap.glance.position)

@@ -9,7 +9,7 @@ import pytest
 from support.shown import SECONDS, START, ToldMaster
 
 from stargen.codec import pack
-from stargen.glance import Ends, Glance, listed
+from stargen.glance import OF_TASKS, Ends, Glance, counted, listed
 from stargen.journal import read_records
 from stargen.records import decode
 from stargen.status_forms import freeze
@@ -29,12 +29,16 @@ class Master(ToldMaster):
         self.view, self.ends = View(), Ends()
         self.ends.ask(START + SECONDS)
         self.rows = read_records(journal)
+        self.nodes_changed_at = 0
+        self.counts_told = 0
 
     def go_to(self, position):
         for at, body in self.rows:
             record = decode(body)
             self.view.take(at, record)
             self.ends.take(at, record, body)
+            if not isinstance(record, OF_TASKS):
+                self.nodes_changed_at = at
             if at == position:
                 return
 
@@ -42,12 +46,14 @@ class Master(ToldMaster):
         answer = super().look(since, at, task)
         if glance:
             status = self.view.status
-            some = None if glance == "whole" else listed(status, "", None)
-            form = pack(freeze(status, some))
+            whole = glance == "whole"
+            some = None if whole else listed(status, "", None)
+            known = not whole and after >= self.nodes_changed_at
+            form = pack(freeze(status, some, () if known else None))
             ends, seconds = self.ends.after(after), list(self.ends.seconds)
-            told = Glance(
-                self.view.position, self.ends.since, glance == "whole", form, ends, seconds
-            )
+            counts = counted(status) if known else None
+            self.counts_told += known
+            told = Glance(self.view.position, self.ends.since, whole, form, ends, seconds, counts)
             answer["glance"] = base64.b64encode(told.form()).decode()
         return answer
 
@@ -136,6 +142,18 @@ async def test_a_lean_glance_counts_what_it_does_not_list(shown, tmp_path, flood
         assert [job.unfinished for job in told.jobs] == [len(job.open) for job in known.jobs]
         assert told.nodes == known.nodes
         assert told.at == known.at
+
+
+async def test_of_nodes_that_stay_as_they_are_only_counts_are_told(shown, tmp_path, flood):
+    async with following_a_half(shown, tmp_path) as (feed, master, _):
+        await until(lambda: feed.glance_wanted(False)[0])
+        leaps = 0
+        while feed.glance_wanted(False)[0] == "lean" and leaps < 40:
+            master.go_to(feed.live.position + 5)
+            assert tell(feed, master) == "lean"
+            assert feed.live.status.nodes == master.view.status.nodes
+            leaps += 1
+        assert master.counts_told == leaps > 0
 
 
 async def test_in_a_calm_it_reads_on_from_where_it_was_told(shown, tmp_path, monkeypatch, flood):

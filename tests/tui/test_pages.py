@@ -97,6 +97,17 @@ async def test_a_job_leads_to_its_tasks_and_back(shown):
         assert app.current_mode == "overview"
 
 
+async def test_of_tasks_out_of_sight_nobody_asks_whether_they_run(shown):
+    app = dashboard(shown)
+    async with seen(app) as pilot:
+        await press(pilot, "3")
+        table = app.screen.query_one(Table)
+        nodes = [row.cells[2] for row in table.rows]
+        height = table.size.height
+        assert len(nodes) > height
+        assert app.desk.interest.nodes == tuple({node: 0 for node in nodes[:height] if node != "-"})
+
+
 async def test_a_filter_narrows_and_escape_widens(shown):
     app = dashboard(shown)
     async with seen(app) as pilot:

@@ -1,16 +1,22 @@
 """What somebody who looks now and then is told: the newest ends, and some of the open tasks."""
 
 from stargen.folding import fold
-from stargen.glance import MOST_ENDS, Ends, Glance, listed
+from stargen.glance import MOST_ENDS, OF_TASKS, Ends, Glance, counted, listed, recounted
 from stargen.records import (
     AssignedRow,
+    CandidateQuarantined,
     EpochStarted,
     FinishedRow,
     GraphRow,
+    LateResults,
+    NodeJoined,
     PlanAdopted,
+    ReturnedRow,
+    Routed,
     TaskFailed,
     TasksAssigned,
     TasksFinished,
+    TasksReturned,
     decode,
     encode,
 )
@@ -120,5 +126,30 @@ def test_a_lean_glance_lists_all_of_a_node_and_one_task_if_they_are_looked_at():
 
 
 def test_a_glance_comes_through_its_form():
-    glance = Glance(7, None, False, b"status", [[5, b"record"]], [[101, 3]])
+    glance = Glance(7, None, False, b"status", [[5, b"record"]], [[101, 3]], [[1, 2, 0]])
     assert Glance.from_form(glance.form()) == glance
+
+
+def test_counts_of_nodes_bring_known_ones_up_to_date():
+    status = Status()
+    plan = PlanAdopted(100.0, "d", "t", ["make"], [GraphRow("source", [], 9)])
+    for record in (plan, *(NodeJoined(100.0, name, "p", "a", 1, []) for name in ("n1", "n2"))):
+        fold(status, record)
+    known = thaw(freeze(status)).nodes
+    story = (
+        assigned(101.0, 0, "n1", 0, 1, 2, 3),
+        assigned(101.0, 0, "n2", 4),
+        failed(102.0, 0, 3),
+        finished(103.0, 0, 0, 1),
+        TasksReturned(104.0, 0, "taken back", [ReturnedRow(4, 1, 1)]),
+        CandidateQuarantined(105.0, 0, 0, 3, 3, [], "no attempt brought it"),
+        Routed(106.0, 0, 0, 0, [], [], [], []),
+        LateResults(107.0, "n2", 1),
+    )
+    for record in story:
+        fold(status, record)
+    assert {*map(type, story)} == {*OF_TASKS}, "others may change more of a node"
+    assert counted(status) == [(1, 2, 1), (0, 0, 0)]
+    assert recounted(known, counted(status)) == status.nodes
+    assert known["n1"].finished == 0, "somebody else may still look at them"
+    assert thaw(freeze(status, None, ())).nodes == {}

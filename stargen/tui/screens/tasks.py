@@ -47,15 +47,17 @@ class Tasks(Windowed):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self._shown_with: dict[str, None] = {}
+        self._rows: list[TaskRow] = []
 
     def body(self) -> Iterator[Widget]:
         yield Table(_TASKS, id="tasks", title="tasks", empty="no such task", order=_ORDER)
 
     @property
     def interest(self) -> Interest:
-        """Which of the tasks that are shown run, and which lie in a buffer."""
-        return Interest(tuple(self._shown_with), whole=not self._at_first_sight)
+        """Which of the tasks that are to be seen run, and which lie in a buffer."""
+        seen = self._rows[self.query_one(Table).visible]
+        nodes = dict.fromkeys(row.node for row in seen if row.node)
+        return Interest(tuple(nodes), whole=not self._at_first_sight)
 
     @property
     def _at_first_sight(self) -> bool:
@@ -77,7 +79,7 @@ class Tasks(Windowed):
             self.first = 0
             self.show()
             return
-        self._shown_with = dict.fromkeys(row.node for row in rows if row.node)
+        self._rows = rows
         table.give([_task_row(row) for row in rows], self.span(len(rows), total))
 
     def action_explain(self) -> None:

@@ -154,6 +154,11 @@ class Table(Drawn, can_focus=True):
         """Key of the row under the cursor."""
         return self.rows[self._cursor].key if self._cursor < len(self.rows) else None
 
+    @property
+    def visible(self) -> slice:
+        """Which of the rows are on the screen; a few more at most."""
+        return slice(self._top, self._top + max(1, self.size.height))
+
     def go_to(self, key: str) -> None:
         """Put the cursor on a row."""
         for place, row in enumerate(self.rows):

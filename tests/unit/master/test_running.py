@@ -201,17 +201,22 @@ def test_a_glance_is_what_its_journal_adds_up_to(tmp_path):
         await until(lambda: len(agent.running) == 8)  # of both jobs, and for ever
         first = await asyncio.to_thread(glance, "whole", 0)
         lean = await asyncio.to_thread(glance, "lean", first.position)
+        new = await asyncio.to_thread(glance, "lean", 0)
         running.cancel()
         await asyncio.wait((running,))
-        return first, lean
+        return first, lean, new
 
-    whole, lean = asyncio.run(main())
+    whole, lean, new = asyncio.run(main())
     assert (whole.since, whole.ends) == (None, []), "until somebody looks nothing is collected"
     status = Status()
     for _, body in read_records(bench.folder / "journal", 0, whole.position):
         fold(status, decode(body))
     assert whole.status == pack(freeze(status))
     assert sum(job.unfinished for job in thaw(unpack(lean.status)).jobs) >= 8
+    assert (thaw(unpack(lean.status)).nodes, thaw(unpack(new.status)).nodes) == ({}, status.nodes)
+    (node,) = status.nodes.values()
+    assert lean.counts == [[node.running, node.finished, node.failed]]
+    assert new.counts is None, "who knows nothing yet needs more than counts"
 
 
 def test_a_cut_link_is_made_again_and_the_agent_kept(tmp_path):
