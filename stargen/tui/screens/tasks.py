@@ -55,7 +55,7 @@ class Tasks(Windowed):
     @property
     def interest(self) -> Interest:
         """Which of the tasks that are to be seen run, and which lie in a buffer."""
-        seen = self._rows[self.query_one(Table).visible]
+        seen = self._rows[self.query_one(Table).in_sight]
         nodes = dict.fromkeys(row.node for row in seen if row.node)
         return Interest(tuple(nodes), whole=not self._at_first_sight)
 

@@ -155,7 +155,7 @@ class Table(Drawn, can_focus=True):
         return self.rows[self._cursor].key if self._cursor < len(self.rows) else None
 
     @property
-    def visible(self) -> slice:
+    def in_sight(self) -> slice:
         """Which of the rows are on the screen; a few more at most."""
         return slice(self._top, self._top + max(1, self.size.height))
 
