@@ -19,7 +19,7 @@ async def calm_collector() -> AsyncGenerator[None]:
     """Look for cyclic garbage now and then, and not whenever so many objects have been made.
 
     Nearly all that a master makes dies by its reference count, but Python's collector walks over
-    all that lives, and with the tasks of thousands of nodes open this takes as long as a third of
+    all that lives, and with the tasks of thousands of nodes open this takes as long as a fifth of
     the deciding (benchmarks/control_plane.py --where --agents 2000 shows it). So it has a two
     hundredth of the time, however much there is.
     """
