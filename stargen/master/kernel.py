@@ -143,14 +143,9 @@ class Kernel:
         form = encode(record)
         position = self.journal.append(form)
         fold(self.status, record)
-        if isinstance(record, TasksAssigned):
-            self._rows += len(record.rows)
-            return
-        self.ends.take(position, record, form)
-        if isinstance(record, TasksFinished):
-            self._rows += len(record.rows)
-            return
-        self._rows += 1
+        self._rows += len(record.rows) if isinstance(record, TasksAssigned | TasksFinished) else 1
+        if not isinstance(record, TasksAssigned):
+            self.ends.take(position, record, form)
         if not isinstance(record, OF_TASKS):
             self.nodes_changed_at = position
 

@@ -19,9 +19,9 @@ async def calm_collector() -> AsyncGenerator[None]:
     """Look for cyclic garbage now and then, and not whenever so many objects have been made.
 
     Nearly all that a master makes dies by its reference count, but Python's collector walks over
-    all that lives, and with the tasks of thousands of nodes open this takes as long as a fifth of
-    the deciding (benchmarks/control_plane.py --where --agents 2000 shows it). So it has a two
-    hundredth of the time, however much there is.
+    all that lives: with the tasks of 2,000 nodes open this took as long as a fifth of the deciding.
+    So it has a two hundredth of the time at most, however much there is
+    (`benchmarks/control_plane.py --where --agents 2000` shows what it takes).
     """
     usual = gc.isenabled()
     gc.freeze()  # and not a collection before it: that takes longer than a thousand tasks
