@@ -15,17 +15,40 @@ PREFILL_S = 0.25
 PREFILL_MAX = 256
 """At most this many prefilled tasks for each that can run."""
 
+_COUNTLESS = 1 << 16
+"""So many tasks fit that need nothing."""
+
+Demands = tuple[tuple[str, float], ...]
+"""(name, amount) of what one task needs, without zeros."""
+
+
+class _Account:
+    """What a node has of tasks of one request.
+
+    Parameters
+    ----------
+    held : tasks that the node is believed to have
+    charged : those of them that can run at once
+    slots : how many the empty node runs at once
+    """
+
+    __slots__ = ("charged", "demands", "held", "slots")
+
+    def __init__(self, demands: Demands, slots: int) -> None:
+        self.demands = demands
+        self.held = self.charged = 0
+        self.slots = slots
+
 
 class Distributor:
-    """One node's account."""
+    """One node's accounts."""
 
-    __slots__ = ("_charged", "_free", "_held", "_jobs", "_total", "attempts")
+    __slots__ = ("_accounts", "_free", "_jobs", "_total", "attempts")
 
     def __init__(self, total: Resources) -> None:
         self._total = _vector(total)
         self._free = dict(self._total)
-        self._held: dict[Resources, int] = {}
-        self._charged: dict[Resources, int] = {}
+        self._accounts: dict[Resources, _Account] = {}
         self._jobs: dict[int, int] = {}
         self.attempts: dict[tuple[int, int], None] = {}
         """(job, ordinal) of every task that the node is believed to have, oldest first."""
@@ -37,14 +60,23 @@ class Distributor:
             change = new.get(name, 0.0) - self._total.get(name, 0.0)
             self._free[name] = self._free.get(name, 0.0) + change
         self._total = new
+        for account in self._accounts.values():
+            account.slots = _fit(new, account.demands)
+
+    def _account(self, request: Resources) -> _Account:
+        account = self._accounts.get(request)
+        if account is None:
+            demands = _demands(request)
+            account = self._accounts[request] = _Account(demands, _fit(self._total, demands))
+        return account
 
     def slots(self, request: Resources) -> int:
         """How many such tasks the empty node runs at once."""
-        return _fit(self._total, request)
+        return self._account(request).slots
 
     def fits(self, request: Resources) -> int:
         """How many more such tasks it can run now."""
-        return _fit(self._free, request)
+        return _fit(self._free, self._account(request).demands)
 
     def room(self, request: Resources, task_s: float | None, most: int, least: int = 1) -> int:
         """How many more such tasks to send: what fits now, and some ahead if tasks are short.
@@ -58,17 +90,19 @@ class Distributor:
         least : how many make a message worth while; for fewer there is no room yet, as long as the
             node has as many in hand as it has room for
         """
-        room = self.fits(request)
+        account = self._account(request)
+        room = _fit(self._free, account.demands)
         if task_s is None:
             return room
-        now = room + self._charged.get(request, 0)
+        now = room + account.charged
         ahead = min(min(int(PREFILL_S / max(task_s, 1e-6)), PREFILL_MAX) * now, most)
-        room += max(0, ahead - self.prefilled(request))
+        room += max(0, ahead - (account.held - account.charged))
         return 0 if room < min(least, (now + ahead + 1) // 2) else room
 
     def prefilled(self, request: Resources) -> int:
         """Tasks of this request that were sent ahead."""
-        return self._held.get(request, 0) - self._charged.get(request, 0)
+        account = self._account(request)
+        return account.held - account.charged
 
     def held(self, job: int) -> int:
         """Tasks of `job` that the node is believed to have."""
@@ -84,10 +118,11 @@ class Distributor:
             self.attempts[job, ordinal] = None
         n = len(ordinals)
         self._jobs[job] = self._jobs.get(job, 0) + n
-        self._held[request] = self._held.get(request, 0) + n
-        now = min(n, self.fits(request))
+        account = self._account(request)
+        account.held += n
+        now = min(n, _fit(self._free, account.demands))
         if now:
-            self._charge(request, now)
+            self._charge(account, now)
 
     def release(self, job: int, ordinals: list[int], request: Resources) -> None:
         """These tasks ended or came back; ones sent ahead take their place."""
@@ -97,32 +132,35 @@ class Distributor:
         if not n:
             return
         self._jobs[job] -= n
-        held = self._held[request] - n
-        self._held[request] = held
-        surplus = self._charged.get(request, 0) - held
+        account = self._account(request)
+        account.held -= n
+        surplus = account.charged - account.held
         if surplus > 0:
-            self._charge(request, -surplus)
+            self._charge(account, -surplus)
 
     def imagine(self, request: Resources, n: int) -> None:
         """Count `n` tasks as running that are not there: to see what else would fit."""
-        self._charge(request, n)
+        self._charge(self._account(request), n)
 
-    def _charge(self, request: Resources, n: int) -> None:
-        self._charged[request] = self._charged.get(request, 0) + n
-        for name, amount in _demands(request):
+    def _charge(self, account: _Account, n: int) -> None:
+        account.charged += n
+        for name, amount in account.demands:
             self._free[name] = self._free.get(name, 0.0) - n * amount
 
     def check(self) -> None:
-        """AssertionError if the account does not add up."""
-        assert sum(self._jobs.values()) == sum(self._held.values()) == len(self.attempts)
+        """AssertionError if the accounts do not add up."""
+        accounts = self._accounts.values()
+        held = sum(account.held for account in accounts)
+        assert sum(self._jobs.values()) == held == len(self.attempts)
         for name, total in self._total.items():
             charged = sum(
-                n * dict(_demands(request)).get(name, 0.0) for request, n in self._charged.items()
+                account.charged * dict(account.demands).get(name, 0.0) for account in accounts
             )
             assert abs(self._free[name] + charged - total) < 1e-6, name
             assert self._free[name] > -1e-6, f"{name} is overcommitted"
-        for request, n in self._charged.items():
-            assert 0 <= n <= self._held[request]
+        for request, account in self._accounts.items():
+            assert 0 <= account.charged <= account.held
+            assert account.slots == _fit(self._total, _demands(request))
 
 
 def _vector(total: Resources) -> dict[str, float]:
@@ -136,10 +174,10 @@ def _vector(total: Resources) -> dict[str, float]:
     return vector | {f"custom:{name}": amount for name, amount in total.custom}
 
 
-_DEMANDS: dict[Resources, tuple[tuple[str, float], ...]] = {}
+_DEMANDS: dict[Resources, Demands] = {}
 
 
-def _demands(request: Resources) -> tuple[tuple[str, float], ...]:
+def _demands(request: Resources) -> Demands:
     """The non-zero demands of a request, worked out once."""
     demands = _DEMANDS.get(request)
     if demands is None:
@@ -148,6 +186,11 @@ def _demands(request: Resources) -> tuple[tuple[str, float], ...]:
     return demands
 
 
-def _fit(free: dict[str, float], request: Resources) -> int:
-    counts = [int((free.get(name, 0.0) + 1e-9) / amount) for name, amount in _demands(request)]
-    return max(0, min(counts)) if counts else 1 << 16
+def _fit(free: dict[str, float], demands: Demands) -> int:
+    """How many tasks with these demands fit into what is free."""
+    fit = _COUNTLESS
+    for name, amount in demands:
+        n = int((free.get(name, 0.0) + 1e-9) / amount)
+        if n < fit:
+            fit = n
+    return max(0, fit)
