@@ -397,6 +397,7 @@ def report(options: argparse.Namespace, made: Measured) -> None:
     by_another, its_give = used_more(made.beside)
     print(f"master, more than without: {told}", end="; ")
     print(f"with another process as busy, that asks nothing: {by_another:.2f} ± {its_give:.2f}")
+    verdict("master, more than without, the upper end", more + give, most=2.0)
     verdict("key to terminal, 95th percentile, ms", made.busy.p95_ms, most=100.0)
     verdict("the same but for waiting for a core, ms", p95_ms(made.busy.own), most=100.0)
     verdict("the same while nothing else runs, ms", made.idle.p95_ms, most=100.0)
