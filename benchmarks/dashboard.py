@@ -242,21 +242,19 @@ def measure(options: argparse.Namespace) -> Measured:
     with scratch() as base, running(base, **sizes) as master:
         folder = base / "out"
         until_busy(folder, options)
-        viewer = Viewer(folder, options.settled_s)
-        watch = Watch(folder, master, viewer, options.seconds)
-        for page, (key, shows) in PAGES.items():
-            viewer.press(key, shows)
-            made.pairs += [watch.pair(page) for _ in range(options.turns)]
-            os.kill(viewer.pid, signal.SIGCONT)
-        made.beside = beside(watch, made.pairs, options.turns * len(PAGES))
-        viewer.press("1", "events")
-        made.busy = latencies(viewer, options.rounds, options.pause_s)
-        made.memory_mib = {"viewer": peak_mib(viewer.pid), "master": peak_mib(master)}
-        viewer.close()
+        with Viewer(folder, options.settled_s) as viewer:
+            watch = Watch(folder, master, viewer, options.seconds)
+            for page, (key, shows) in PAGES.items():
+                viewer.press(key, shows)
+                made.pairs += [watch.pair(page) for _ in range(options.turns)]
+                os.kill(viewer.pid, signal.SIGCONT)
+            made.beside = beside(watch, made.pairs, options.turns * len(PAGES))
+            viewer.press("1", "events")
+            made.busy = latencies(viewer, options.rounds, options.pause_s)
+            made.memory_mib = {"viewer": peak_mib(viewer.pid), "master": peak_mib(master)}
         os.killpg(master, signal.SIGSTOP)
-        viewer = Viewer(folder, options.settled_s)
-        made.idle = latencies(viewer, options.rounds, options.pause_s)
-        viewer.close()
+        with Viewer(folder, options.settled_s) as viewer:
+            made.idle = latencies(viewer, options.rounds, options.pause_s)
         made.counts = verify(folder)
     return made
 

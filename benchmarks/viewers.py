@@ -15,6 +15,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 SIZE = (160, 50)
 
@@ -62,11 +63,20 @@ class Viewer:
         return time.perf_counter() - began
 
     def close(self) -> None:
-        os.write(self.fd, b"q")
+        with suppress(OSError):  # there is nobody to read it any more
+            os.write(self.fd, b"q")
         with suppress(ChildProcessError):
             os.waitpid(self.pid, 0)
         with suppress(OSError):
             os.close(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *more: object) -> None:
+        if kind is not None:  # it may be stopped, or hear nothing: it must not be left behind
+            os.kill(self.pid, signal.SIGKILL)
+        self.close()
 
 
 class Busy:
