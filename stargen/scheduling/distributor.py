@@ -27,9 +27,10 @@ class _Account:
 
     Parameters
     ----------
+    demands : of one such task; kept here because finding them means hashing the request again
     held : tasks that the node is believed to have
     charged : those of them that can run at once
-    slots : how many the empty node runs at once
+    slots : how many the empty node runs at once, by its resources and the demands
     """
 
     __slots__ = ("charged", "demands", "held", "slots")

@@ -64,10 +64,7 @@ def refusal(node: Node, job: JobState, request: Request, now: float) -> str | No
         return "it works with others on one task"
     if node.saved_for not in ("", job.plan.name):
         return f"it is kept free for job {node.saved_for}, which needs several nodes at once"
-    for resources in request:
-        if node.distributor.slots(resources):
-            break
-    else:
+    if not any(map(node.distributor.slots, request)):
         return "it is too small"
     if node.ends_at is not None and now + _needed_s(node, job, now) > node.ends_at:
         left_s = max(0.0, node.ends_at - now)
