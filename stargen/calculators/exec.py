@@ -77,22 +77,35 @@ class ExecParams:
 class Run:
     """The program that `exec.run` is."""
 
+    def __init__(self) -> None:
+        self._params: ExecParams | None = None
+        self._needs_folder = self._is_constant = False
+
     def needs_folder(self, context: Context) -> bool:
         """False if nothing is written or read, so that the node can save the trouble."""
-        params: ExecParams = context.params
+        self._read(context.params)
+        return self._needs_folder
+
+    def _read(self, params: ExecParams) -> None:
+        """What the parameters ask for, found out once: it is asked for before each run."""
+        if params is self._params:
+            return
         texts = (*params.argv, *params.env.values())
-        return (
+        self._needs_folder = (
             params.input != "none"
             or bool(params.output)
             or any(_FILES.intersection(_fields(text)) for text in texts)
         )
+        self._is_constant = not any("{" in text for text in texts)
+        self._params = params
 
     def prepare(self, candidate: Candidate, folder: Path, context: Context) -> Command:
         params: ExecParams = context.params
         if params.input != "none":
             text = _WRITERS[params.input](candidate)
             (folder / _INPUT_NAMES[params.input]).write_text(text, encoding="utf-8")
-        if not any("{" in text for text in (*params.argv, *params.env.values())):
+        self._read(params)
+        if self._is_constant:
             return Command(params.argv, params.env, ok_codes=params.ok_codes)
         words = {
             "folder": str(folder),

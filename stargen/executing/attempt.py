@@ -11,7 +11,7 @@ from pathlib import Path
 from stargen.calculators.context import BaseContext
 from stargen.calculators.steps import Batch
 from stargen.carrying import place_of
-from stargen.crystal import decode_drops, decode_entry, encode_drops, encode_entry
+from stargen.crystal import Candidate, decode_drops, decode_entry, encode_drops, encode_entry
 from stargen.errors import BadResult, InputMissing, StargenError
 from stargen.executing.checkpoints import Progress
 from stargen.executing.costs import WORTH_TELLING_S, Costs, OwnProcess
@@ -19,7 +19,6 @@ from stargen.executing.inputs import is_whole
 from stargen.executing.sharing import SharedStore
 from stargen.executing.staging import task_folder
 from stargen.messages import Advanced, AttemptRef, Checkpointed, Message, TaskDone
-from stargen.model import StepCost
 
 LONG_TASK_S = 10.0
 """A task that has run this long is worth a checkpoint after each of its steps."""
@@ -60,6 +59,7 @@ class Attempt:
         "_say",
         "began",
         "costs",
+        "duration_s",
         "hosts",
         "ref",
         "start",
@@ -84,6 +84,7 @@ class Attempt:
         self.began = time.monotonic()
         self.costs = Costs(self.began, own)
         self.stopping = False
+        self.duration_s: float | None = None
         self.start = (Progress.decode(state) if state is not None else None) or Progress()
         self.state = self.start.state
         self._passed: Batch | None = None
@@ -127,17 +128,24 @@ class Attempt:
             self._said_at = now
             self._say(Advanced(self.ref.n, done, total, self.ref.epoch))
 
-    def batch(self, entries: list[bytes], ordinals: range) -> Batch:
+    def batch(self, given: Callable[[], list[Candidate]], ordinals: range) -> Batch:
         """Where to begin: the given input, or where an earlier attempt left off."""
         start = self.start
         if start.entries is None:
-            return Batch([decode_entry(entry) for entry in entries], ordinals)
+            return Batch(given(), ordinals)
         return Batch(
             [decode_entry(entry) for entry in start.entries],
             drops=decode_drops(start.drops),
             end_of_source=start.end_of_source,
             done=start.done,
         )
+
+    def end(self, steps: int) -> float:
+        """So many steps are computed, in so many seconds: what is still to do counts no more."""
+        self.duration_s = seconds = time.monotonic() - self.began
+        if seconds >= WORTH_TELLING_S:
+            self.costs.end_step(steps - 1)
+        return seconds
 
     def result(self, batch: Batch) -> TaskDone:
         """What the task has come to, for the master.
@@ -154,12 +162,9 @@ class Attempt:
         for drop in batch.drops:
             counts[drop.reason] = counts.get(drop.reason, 0) + 1
         drops = encode_drops(batch.drops) if batch.drops else b""
-        seconds = time.monotonic() - self.began
+        seconds = self.end(batch.done) if self.duration_s is None else self.duration_s
         end = batch.end_of_source
-        costs: list[StepCost] = []
-        if seconds >= WORTH_TELLING_S:
-            self.costs.end_step(batch.done - 1)
-            costs = self.costs.rows
+        costs = self.costs.rows if seconds >= WORTH_TELLING_S else []
         return TaskDone(ref.ordinal, ref.epoch, ref.n, seconds, entries, drops, counts, end, costs)
 
     def keep(self, state: bytes) -> None:

@@ -159,7 +159,8 @@ class CalculatorRunner:
         steps = job.enter(attempt, self._resources, self._devices)
         if order.steered:
             steps = job.steered(steps, order.steered)
-        batch = attempt.batch(order.entries, range(order.lo, order.hi if job.is_source else 0))
+        ordinals = range(order.lo, order.hi if job.is_source else 0)
+        batch = attempt.batch(lambda: [decode_entry(each) for each in order.entries], ordinals)
         kept = [decode_entry(entry) for entry in order.kept]
         run_steps(steps, batch, kept=kept, after_step=attempt.after_step)
         return attempt.result(batch)

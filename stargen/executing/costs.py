@@ -20,7 +20,6 @@ WORTH_TELLING_S = 0.5
 """An attempt that took less is not looked into: its result would carry more costs than content."""
 
 _STALE_S = 0.05
-_NOTHING = StepCost(0)
 _MIB = 2**20
 
 
@@ -72,30 +71,23 @@ class Costs:
     own : this process, if the attempt computes in it; None if its programs compute
     """
 
-    __slots__ = ("_began", "_cpu", "_open", "_own", "rows")
+    __slots__ = ("_began", "_cpu", "_own", "_ran", "_staging_s", "rows")
 
     def __init__(self, began: float, own: OwnProcess | None = None) -> None:
         self.rows: list[StepCost] = []
         self._began = began
         self._own = own
         self._cpu = None if own is None else own.times(began)
-        self._open = _NOTHING
+        self._staging_s = 0.0
+        self._ran: list[tuple[Usage, int]] = []
 
     def staged(self, seconds: float) -> None:
         """Inputs were written, results read, files packed or unpacked."""
-        self._open = self._open._replace(staging_s=self._open.staging_s + seconds)
+        self._staging_s += seconds
 
     def ran(self, usage: Usage, cores: int) -> None:
         """A program ran on so many cores."""
-        compute_s = min(usage.wall_s, usage.user_s / cores)
-        io_s = usage.kernel_s / cores + usage.blocked * usage.wall_s
-        so_far = self._open
-        self._open = so_far._replace(
-            compute_s=so_far.compute_s + compute_s,
-            io_s=so_far.io_s + min(io_s, usage.wall_s - compute_s),
-            read_mib=so_far.read_mib + usage.read_mib,
-            written_mib=so_far.written_mib + usage.written_mib,
-        )
+        self._ran.append((usage, cores))
 
     def end_step(self, step: int) -> None:
         """All since the last step ended belongs to this one."""
@@ -106,8 +98,23 @@ class Costs:
             self._cpu = cpu = own.times(now)
             used = Usage(wall_s, cpu.user - before.user, cpu.system - before.system)
             self.ran(used, own.cores)
-        self.rows.append(self._open._replace(step=step, wall_s=wall_s))
-        self._open, self._began = _NOTHING, now
+        row = StepCost(step, wall_s, staging_s=self._staging_s)
+        for usage, cores in self._ran:
+            row = _and(row, usage, cores)
+        self.rows.append(row)
+        self._staging_s, self._ran, self._began = 0.0, [], now
+
+
+def _and(row: StepCost, usage: Usage, cores: int) -> StepCost:
+    """The costs of a step in which a program ran, too, on so many cores."""
+    compute_s = min(usage.wall_s, usage.user_s / cores)
+    io_s = usage.kernel_s / cores + usage.blocked * usage.wall_s
+    return row._replace(
+        compute_s=row.compute_s + compute_s,
+        io_s=row.io_s + min(io_s, usage.wall_s - compute_s),
+        read_mib=row.read_mib + usage.read_mib,
+        written_mib=row.written_mib + usage.written_mib,
+    )
 
 
 def read_and_written(pid: int) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """Outbox: what a worker has to say, bunched under load and sent at once when it is idle.
 
 A result waits in the outbox for at most `hold_s` or `MOST_ROWS` results; the worker empties it
-whenever it has nothing left to run, so that a lonely result never waits.
+whenever it has nothing left to run, so that a lonely result never waits. It may be put in before it
+is written: then it is written when all are sent.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Outbox:
         self._hold_s = hold_s
         self._lock = threading.Lock()
         self._done: dict[int, list[TaskDone]] = {}
+        self._ended: list[tuple[int, Callable[[], TaskDone | TaskFault]]] = []
         self._failed: list[TaskFault] = []
         self._given_back: list[AttemptRef] = []
         self._others: list[Message] = []
@@ -48,6 +50,12 @@ class Outbox:
         """A task of `job` has its result."""
         with self._lock:
             self._done.setdefault(job, []).append(row)
+            self._count()
+
+    def ended(self, job: int, outcome: Callable[[], TaskDone | TaskFault]) -> None:
+        """A task of `job` has ended; `outcome` writes its result, or says why there is none."""
+        with self._lock:
+            self._ended.append((job, outcome))
             self._count()
 
     def failed(self, fault: TaskFault) -> None:
@@ -87,6 +95,12 @@ class Outbox:
         self._rows += 1
 
     def _take(self) -> list[Message]:
+        for job, outcome in self._ended:
+            row = outcome()
+            if isinstance(row, TaskDone):
+                self._done.setdefault(job, []).append(row)
+            else:
+                self._failed.append(row)
         messages = self._others
         messages += [TasksDone(job, rows) for job, rows in self._done.items()]
         if self._failed:
@@ -94,5 +108,5 @@ class Outbox:
         if self._given_back:
             messages.append(GaveBack(self._given_back, "stopped"))
         self._others, self._done, self._failed, self._given_back = [], {}, [], []
-        self._rows = 0
+        self._ended, self._rows = [], 0
         return messages

@@ -1,10 +1,10 @@
-"""ProgramHost: the one process per job and node that supervises its external programs.
+"""ProgramHost: a process that supervises external programs of one job; each job has a few a node.
 
 Three kinds of threads. The main one reads the link. One thread per slot takes the tasks of its
 grant one after another, from preparing the input to collecting the result; it is held to the cores
-of the grant, and what it starts inherits them. One more looks after programs that live long. The
-host stays small and is the only process that spawns programs, because spawning is dear from a
-large one and several threads of one process spawn faster than one.
+of the grant, and what it starts inherits them. One more looks after programs that live long. Hosts
+stay small and are the only processes that spawn programs, because spawning is dear from a large
+one.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from stargen.crystal import Candidate, decode_entry
 from stargen.devices import gpus_here
-from stargen.errors import LinkLost
+from stargen.errors import BadResult, LinkLost
 from stargen.executing.attempt import Attempt, Stopped
 from stargen.executing.board import Board, Phase
 from stargen.executing.cgroups import MemoryGroup, MemoryGroups
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
+from stargen.executing.outputs import SlotOutput
 from stargen.executing.program_task import ProgramTask, Workplace
 from stargen.executing.sharing import SharedStore
 from stargen.executing.supervision import WATCH_S, Supervised, Surroundings
@@ -41,6 +44,8 @@ from stargen.messages import (
     Shutdown,
     Spawned,
     TakeBack,
+    TaskDone,
+    TaskFault,
     TaskOrder,
     decode,
 )
@@ -50,7 +55,7 @@ from stargen.scheduling.nodelist import resources_from
 from stargen.transport.blocking import BlockingLink
 
 LOOK_S = 0.2
-_HOLD_S = 0.01
+_HOLD_S = 0.02
 _WORTH_TELLING_S = 0.2
 
 
@@ -139,6 +144,29 @@ class ProgramHost:
                 return  # the main thread sees it too, and ends everything
 
 
+class Queued:
+    """A task that waits in the host."""
+
+    __slots__ = ("_candidates", "hosts", "order", "ref")
+
+    def __init__(self, ref: AttemptRef, order: TaskOrder, hosts: tuple[str, ...]) -> None:
+        self.ref = ref
+        self.order = order
+        self.hosts = hosts
+        self._candidates: list[Candidate] | None = None
+
+    def decode(self) -> None:
+        """Do so ahead of its turn, for many at once; what is wrong with it shows in its turn."""
+        with suppress(BadResult):
+            self._candidates = self.candidates()
+
+    def candidates(self) -> list[Candidate]:
+        """Its candidates. BadResult if one is none."""
+        if self._candidates is not None:
+            return self._candidates
+        return [decode_entry(entry) for entry in self.order.entries]
+
+
 class Slot:
     """One grant: a thread, its tasks, and the program that it runs now."""
 
@@ -146,7 +174,7 @@ class Slot:
         self.granted = granted
         self._host = host
         self._number = granted.slot
-        self._queue: deque[tuple[AttemptRef, TaskOrder, tuple[str, ...]]] = deque()
+        self._queue: deque[Queued] = deque()
         self._changed = threading.Condition()
         self._starting = threading.Lock()
         self._attempt: Attempt | None = None
@@ -156,7 +184,7 @@ class Slot:
         self._environ: dict[bytes, bytes] = {}
         self._resources = Resources()
         self._place = Path()
-        self._plain = Workplace(Path(), None, (Path(), Path()))
+        self._printed = SlotOutput(Path())
         self._group: MemoryGroup | None = None
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -164,24 +192,27 @@ class Slot:
 
     def extend(self, run: RunTasks) -> None:
         """More tasks."""
+        hosts = tuple(run.hosts)
+        more = [
+            Queued(AttemptRef(run.job, order.ordinal, run.epoch, order.n), order, hosts)
+            for order in run.tasks
+        ]
+        for queued in more:
+            queued.decode()
         with self._changed:
-            hosts = tuple(run.hosts)
-            self._queue.extend(
-                (AttemptRef(run.job, order.ordinal, run.epoch, order.n), order, hosts)
-                for order in run.tasks
-            )
+            self._queue += more
             self._changed.notify()
 
     def give_back(self, count: int) -> list[AttemptRef]:
         """Take out up to `count` tasks that have not started, the newest first."""
         with self._changed:
-            return [self._queue.pop()[0] for _ in range(min(count, len(self._queue)))]
+            return [self._queue.pop().ref for _ in range(min(count, len(self._queue)))]
 
     def cancel(self, refs: set[AttemptRef], *, softly: bool) -> None:
         """Do not start these; stop the one that runs."""
         with self._changed:
-            waiting = [ref for ref, *_ in self._queue if ref in refs]
-            self._queue = deque(item for item in self._queue if item[0] not in refs)
+            waiting = [queued.ref for queued in self._queue if queued.ref in refs]
+            self._queue = deque(queued for queued in self._queue if queued.ref not in refs)
         if waiting:
             self._host.outbox.gave_back(waiting)
             self._host.outbox.flush()
@@ -236,13 +267,13 @@ class Slot:
                 with self._changed:
                     while not self._queue:
                         self._changed.wait()
-                    ref, order, hosts = self._queue.popleft()
-                self._run(ref, order, hosts)
+                    queued = self._queue.popleft()
+                self._run(queued)
                 if outbox.due or not self._queue:
                     outbox.flush()
 
-    def _run(self, ref: AttemptRef, order: TaskOrder, hosts: tuple[str, ...]) -> None:
-        host, job = self._host, self._host.job
+    def _run(self, queued: Queued) -> None:
+        host, job, ref = self._host, self._host.job, queued.ref
         assert job is not None
         host.board.begin(self._number, ref.epoch, ref.n)
         if self.granted is not self._arranged_for:
@@ -254,12 +285,13 @@ class Slot:
             state=host.states.pop(ref.ordinal, None),
             say=host.outbox.say,
             listen=lambda: None,
-            hosts=hosts,
+            hosts=queued.hosts,
         )
         task: ProgramTask | None = None
         try:
             task = self._task(job, attempt)
-            row = attempt.result(task.go(order.entries))
+            result = task.go(queued.candidates)
+            row = result() if attempt.has_folder else None
         except BaseException as error:
             if task is not None:
                 task.save_files()
@@ -269,7 +301,10 @@ class Slot:
                 duration_s = time.monotonic() - attempt.began
                 host.outbox.failed(fault_of(error, ref, duration_s))
         else:
-            host.outbox.done(ref.job, row)
+            if row is None:
+                host.outbox.ended(ref.job, partial(_outcome, attempt, result))
+            else:
+                host.outbox.done(ref.job, row)
         finally:
             self._attempt = None
             attempt.clean()
@@ -295,7 +330,7 @@ class Slot:
                 self._host.nothing,
                 self._group,
             ),
-            plain=self._plain,
+            plain=Workplace(self._place / "none", None, self._printed),
             run=self._supervise,
         )
 
@@ -307,8 +342,8 @@ class Slot:
                 os.sched_setaffinity(0, granted.cores)
         self._resources = resources_from(granted.resources)
         self._place = Path(granted.folder)
-        output = self._place / f"slot-{os.getpid()}-{self._number}.out"
-        self._plain = Workplace(self._place / "none", None, (output, output))
+        self._printed.leave()
+        self._printed = SlotOutput(self._place / f"slot-{os.getpid()}-{self._number}.out")
         self._group = None
         if self._host.groups is not None and self._resources.memory_gib:
             self._group = self._host.groups.group(f"slot-{os.getpid()}-{self._number}")
@@ -332,6 +367,14 @@ class Slot:
             if running.told and self._attempt is not None:
                 ref = self._attempt.ref
                 self._host.outbox.say(Spawned(ref.n, 0, ref.epoch))
+
+
+def _outcome(attempt: Attempt, result: Callable[[], TaskDone]) -> TaskDone | TaskFault:
+    """The result of an attempt that has ended, or why it cannot be written."""
+    try:
+        return result()
+    except Exception as error:
+        return fault_of(error, attempt.ref, attempt.duration_s or 0.0)
 
 
 def _names_for(commands: Mapping[str, str], hosts: tuple[str, ...]) -> Mapping[str, str]:

@@ -26,14 +26,13 @@ from stargen.calculators.contract import Command, Finding, Program, Progress
 from stargen.errors import CalculationFailed, OutOfMemory, UserTaskError
 from stargen.executing.cgroups import MemoryGroup
 from stargen.executing.costs import Usage, read_and_written
-from stargen.executing.faults import ending, tail
+from stargen.executing.faults import ending
+from stargen.executing.outputs import Outputs
 from stargen.processes import AGENT_MARK, ATTEMPT_MARK, end_attempt, end_session
 
 WATCH_S = 1.0
-_MOST_OUTPUT_BYTES = 256 * 1024 * 1024
 _STRAGGLERS_S = 2.0
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
-_FRESH = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
 
 
 class Surroundings(NamedTuple):
@@ -67,7 +66,7 @@ class Supervised:
     command : how to start it
     folder : what its calculator is told
     cwd : where it runs; None for where its host does
-    outputs : files for its standard output and error; one file for both if they are the same
+    outputs : where it prints
     around : what it finds
     """
 
@@ -77,7 +76,7 @@ class Supervised:
         command: Command,
         folder: Path,
         cwd: Path | None,
-        outputs: tuple[Path, Path],
+        outputs: Outputs,
         around: Surroundings,
     ) -> None:
         self.program = program
@@ -149,17 +148,11 @@ class Supervised:
         OutOfMemory : the kernel ended it, or a part of it, at the limit of its group
         """
         if code and self._around.group is not None and self._around.group.kills() > self._killed:
-            raise OutOfMemory("the kernel ended it at its limit", detail=self.last_lines())
+            raise OutOfMemory("the kernel ended it at its limit", detail=self._outputs.last_lines())
         if code not in self._command.ok_codes:
             raise CalculationFailed(
-                f"{self._command.argv[0]} {ending(code)}", detail=self.last_lines()
+                f"{self._command.argv[0]} {ending(code)}", detail=self._outputs.last_lines()
             )
-
-    def last_lines(self) -> str:
-        """The end of what it printed, its standard error first."""
-        out, error = self._outputs
-        texts = [tail(error, 2000)] + ([tail(out, 1500)] if out != error else [])
-        return "\n".join(text for text in texts if text)
 
     def _group_lives(self) -> bool:
         try:
@@ -178,7 +171,7 @@ class Supervised:
         if now - self._watched_at >= WATCH_S and not self._ended:
             self._watched_at = now
             progress = self._watch()
-            self._cut_outputs()
+            self._outputs.cut()
         self._go_on_stopping(now)
         return progress
 
@@ -226,13 +219,6 @@ class Supervised:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
-    def _cut_outputs(self) -> None:
-        """A program that prints without end must not fill the disk; what came last is kept."""
-        for path in set(self._outputs):
-            with suppress(OSError):
-                if path.stat().st_size > _MOST_OUTPUT_BYTES:
-                    os.truncate(path, 0)
-
     # --- the start --------------------------------------------------------------------------------
 
     def _start(self) -> Child:
@@ -243,20 +229,14 @@ class Supervised:
         environ = dict(around.environ)
         environ[ATTEMPT_MARK.encode()] = around.attempt.encode()
         environ.update((os.fsencode(k), os.fsencode(v)) for k, v in command.env.items())
-        out_path, error_path = self._outputs
-        out = os.open(out_path, _FRESH, 0o600)
-        error = out if error_path == out_path else os.open(error_path, _FRESH, 0o600)
         given = around.nothing if command.stdin is None else _readable(command.stdin)
         try:
-            path = _executable(argv[0], environ.get(b"PATH", b""))
-            return _spawn(argv, path, environ, self.cwd, (given, out, error))
-        except (OSError, ValueError) as problem:
-            _executable.cache_clear()
-            reason = getattr(problem, "strerror", None) or problem
-            raise UserTaskError(f"cannot start {argv[0]!r}: {reason}") from problem
+            fds = (given, *self._outputs.open())
+            return _started(argv, environ, self.cwd, fds)
         finally:
-            for fd in {out, error, given} - {around.nothing}:
-                os.close(fd)
+            self._outputs.close()
+            if given != around.nothing:
+                os.close(given)
 
 
 class Child(Protocol):
@@ -274,6 +254,18 @@ class _Spawned:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.returncode: int | None = None
+
+
+def _started(
+    argv: list[str], environ: Mapping[bytes, bytes], cwd: Path | None, fds: tuple[int, int, int]
+) -> Child:
+    try:
+        path = _executable(argv[0], environ.get(b"PATH", b""))
+        return _spawn(argv, path, environ, cwd, fds)
+    except (OSError, ValueError) as problem:
+        _executable.cache_clear()
+        reason = getattr(problem, "strerror", None) or problem
+        raise UserTaskError(f"cannot start {argv[0]!r}: {reason}") from problem
 
 
 def _spawn(

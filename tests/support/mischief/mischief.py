@@ -236,6 +236,22 @@ class Program:
         return candidate.with_(result=result.read_text())
 
 
+class Bare(Program):
+    """Uses no files; what it makes of every other candidate is none."""
+
+    def needs_folder(self, context):
+        return False
+
+    def prepare(self, candidate, folder, context):
+        return Command(("true",))
+
+    def diagnose(self, folder, code):
+        return None
+
+    def collect(self, candidate, folder, context):
+        return "nonsense" if int(candidate.candidate_id.split("/")[1]) % 2 else candidate
+
+
 act = CalculatorInfo("mischief.act", 1, "mischief:Act", params=ActParams, properties=("worker",))
 heavy = CalculatorInfo(
     "mischief.heavy", 1, "mischief:Act", params=ActParams, affinity=lambda params: "weights"
@@ -245,6 +261,9 @@ count = CalculatorInfo(
 )
 program = CalculatorInfo(
     "mischief.program", 1, "mischief:Program", program=True, params=ProgramParams, grain=1
+)
+bare = CalculatorInfo(
+    "mischief.bare", 1, "mischief:Bare", program=True, params=ProgramParams, grain=1
 )
 tastes = CalculatorInfo(
     "mischief.tastes",

@@ -42,10 +42,23 @@ async def test_steps_of_calculators(master):
 
 def test_quick_tasks_tell_nothing(tmp_path):
     ref = AttemptRef(0, 0, 1, 1)
+    quick, slow = (
+        Attempt(ref, "job", place=tmp_path, state=None, say=print, listen=lambda: None)
+        for _ in range(2)
+    )
+    assert quick.result(Batch(done=1)).costs == []
+    slow.began -= 1.0
+    assert [row.step for row in slow.result(Batch(done=1)).costs] == [0]
+
+
+def test_what_is_written_later_counts_as_it_ended(tmp_path):
+    ref = AttemptRef(0, 0, 1, 1)
     attempt = Attempt(ref, "job", place=tmp_path, state=None, say=print, listen=lambda: None)
-    assert attempt.result(Batch(done=1)).costs == []
+    attempt.end(1)
     attempt.began -= 1.0
-    assert [row.step for row in attempt.result(Batch(done=1)).costs] == [0]
+    result = attempt.result(Batch(done=1))
+    assert result.duration_s < 0.5
+    assert result.costs == []
 
 
 def test_the_kernel_is_not_asked_again_for_each_short_task():
