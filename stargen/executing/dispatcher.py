@@ -160,7 +160,7 @@ class Dispatcher:
         grant = self._buffer.grant(line, warm.cores if warm is not None else ())
         try:
             place = self._place(request.scratch)
-            worker = self._pool.host(job) if job.program else self._pool.take(job, grant)
+            worker = self._worker_for(job, grant)
         except OSError as error:
             self._buffer.finish(line, grant)
             refs = [line.ref(waiting) for waiting in line.waiting]
@@ -174,6 +174,11 @@ class Dispatcher:
         worker.grant(number, grant, resources_form(request), place)
         self._top_up(slot, now)
         return True
+
+    def _worker_for(self, job: DefineJob, grant: Grant) -> Worker:
+        if job.program:
+            return self._pool.host(job, lambda worker: len(self.slots_of(worker)))
+        return self._pool.take(job, grant)
 
     def _top_up(self, slot: Slot, now: float) -> None:
         """Give a slot more of its line's tasks, or end it if there is nothing more for it."""

@@ -18,6 +18,10 @@ from stargen.executing.staging import SharedPlace
 from stargen.executing.worker import Worker, WorkerKind
 from stargen.messages import DefineJob
 
+_MOST_HOSTS = 4
+"""Hosts of one job's programs: their threads wait for each other's Python, processes do not (with
+two slots, two start a seventh more programs a second than one), but each takes some 25 MiB."""
+
 
 class WorkerPool:
     """The workers of one agent.
@@ -101,12 +105,16 @@ class WorkerPool:
         worker.define(job)
         return worker
 
-    def host(self, job: DefineJob) -> Worker:
-        """The host of this job's programs, started if there is none. OSError if it cannot be."""
-        for worker in self.workers.values():
-            if worker.usable and worker.kind.programs == job.job:
-                break
-        else:
+    def host(self, job: DefineJob, slots: Callable[[Worker], int]) -> Worker:
+        """A host for one more of this job's programs. OSError if it must be started and cannot be.
+
+        Parameters
+        ----------
+        slots : how many a worker has
+        """
+        hosts = [w for w in self.workers.values() if w.usable and w.kind.programs == job.job]
+        worker = min(hosts, key=slots, default=None)
+        if worker is None or (slots(worker) and len(hosts) < _MOST_HOSTS):
             worker = self._spawn(WorkerKind(job.job, 0, grace_s=self._grace_s))
         worker.idle_since = None
         worker.define(job)
