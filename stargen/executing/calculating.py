@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from pathlib import Path
-from typing import NamedTuple
 
 from stargen.calculators.steps import run_steps
 from stargen.crystal import decode_entry
@@ -24,6 +23,7 @@ from stargen.executing.costs import OwnProcess
 from stargen.executing.faults import fault_of
 from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
+from stargen.executing.queued import Queued, queued_of
 from stargen.executing.sharing import SharedStore
 from stargen.messages import (
     AttemptRef,
@@ -36,7 +36,6 @@ from stargen.messages import (
     Shutdown,
     TakeBack,
     TaskDone,
-    TaskOrder,
     decode,
 )
 from stargen.model import Resources
@@ -50,14 +49,6 @@ _WORTH_FREEZING_S = 0.005
 _WORTH_TELLING_S = 0.5
 """Loading that takes as long is told to the agent, at the price of a wake-up there."""
 _LOOKS_BEFORE_SLEEP = 8
-
-
-class Queued(NamedTuple):
-    """A task that waits in the worker."""
-
-    ref: AttemptRef
-    order: TaskOrder
-    hosts: tuple[str, ...]
 
 
 class CalculatorRunner:
@@ -146,7 +137,7 @@ class CalculatorRunner:
         return loaded
 
     def _result(self, job: LoadedJob, queued: Queued, attempt: Attempt) -> TaskDone:
-        ref, order, _ = queued
+        ref, order = queued.ref, queued.order
         if not job.is_open:
             began = time.monotonic()
             job.open(attempt, self._resources, self._devices)
@@ -160,7 +151,7 @@ class CalculatorRunner:
         if order.steered:
             steps = job.steered(steps, order.steered)
         ordinals = range(order.lo, order.hi if job.is_source else 0)
-        batch = attempt.batch(lambda: [decode_entry(each) for each in order.entries], ordinals)
+        batch = attempt.batch(queued.candidates, ordinals)
         kept = [decode_entry(entry) for entry in order.kept]
         run_steps(steps, batch, kept=kept, after_step=attempt.after_step)
         return attempt.result(batch)
@@ -191,12 +182,8 @@ class CalculatorRunner:
         for payload in self._link.receive(timeout_s):
             match decode(payload):
                 case RunTasks() as run:
-                    job, epoch, hosts = run.job, run.epoch, tuple(run.hosts)
                     with self._queueing:
-                        self._queue.extend(
-                            Queued(AttemptRef(job, order.ordinal, epoch, order.n), order, hosts)
-                            for order in run.tasks
-                        )
+                        self._queue += queued_of(run)
                 case DefineJob() as job:
                     self._defined[job.job] = job
                 case Granted() as granted:

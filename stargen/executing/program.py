@@ -19,9 +19,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from stargen.crystal import Candidate, decode_entry
 from stargen.devices import gpus_here
-from stargen.errors import BadResult, LinkLost
+from stargen.errors import LinkLost
 from stargen.executing.attempt import Attempt, Stopped
 from stargen.executing.board import Board, Phase
 from stargen.executing.cgroups import MemoryGroup, MemoryGroups
@@ -30,6 +29,7 @@ from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
 from stargen.executing.outputs import SlotOutput
 from stargen.executing.program_task import ProgramTask, Workplace
+from stargen.executing.queued import Queued, queued_of
 from stargen.executing.sharing import SharedStore
 from stargen.executing.supervision import WATCH_S, Supervised, Surroundings
 from stargen.executing.threads import thread_limits
@@ -46,7 +46,6 @@ from stargen.messages import (
     TakeBack,
     TaskDone,
     TaskFault,
-    TaskOrder,
     decode,
 )
 from stargen.model import Resources
@@ -144,29 +143,6 @@ class ProgramHost:
                 return  # the main thread sees it too, and ends everything
 
 
-class Queued:
-    """A task that waits in the host."""
-
-    __slots__ = ("_candidates", "hosts", "order", "ref")
-
-    def __init__(self, ref: AttemptRef, order: TaskOrder, hosts: tuple[str, ...]) -> None:
-        self.ref = ref
-        self.order = order
-        self.hosts = hosts
-        self._candidates: list[Candidate] | None = None
-
-    def decode(self) -> None:
-        """Do so ahead of its turn, for many at once; what is wrong with it shows in its turn."""
-        with suppress(BadResult):
-            self._candidates = self.candidates()
-
-    def candidates(self) -> list[Candidate]:
-        """Its candidates. BadResult if one is none."""
-        if self._candidates is not None:
-            return self._candidates
-        return [decode_entry(entry) for entry in self.order.entries]
-
-
 class Slot:
     """One grant: a thread, its tasks, and the program that it runs now."""
 
@@ -185,6 +161,7 @@ class Slot:
         self._resources = Resources()
         self._place = Path()
         self._printed = SlotOutput(Path())
+        self._plain = Workplace(Path(), None, self._printed)
         self._group: MemoryGroup | None = None
         threading.Thread(target=self._work, daemon=True).start()
 
@@ -192,11 +169,7 @@ class Slot:
 
     def extend(self, run: RunTasks) -> None:
         """More tasks."""
-        hosts = tuple(run.hosts)
-        more = [
-            Queued(AttemptRef(run.job, order.ordinal, run.epoch, order.n), order, hosts)
-            for order in run.tasks
-        ]
+        more = queued_of(run)
         for queued in more:
             queued.decode()
         with self._changed:
@@ -330,7 +303,7 @@ class Slot:
                 self._host.nothing,
                 self._group,
             ),
-            plain=Workplace(self._place / "none", None, self._printed),
+            plain=self._plain,
             run=self._supervise,
         )
 
@@ -344,6 +317,7 @@ class Slot:
         self._place = Path(granted.folder)
         self._printed.leave()
         self._printed = SlotOutput(self._place / f"slot-{os.getpid()}-{self._number}.out")
+        self._plain = Workplace(self._place / "none", None, self._printed)
         self._group = None
         if self._host.groups is not None and self._resources.memory_gib:
             self._group = self._host.groups.group(f"slot-{os.getpid()}-{self._number}")
