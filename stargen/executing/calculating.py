@@ -25,6 +25,7 @@ from stargen.executing.loading import LoadedJob
 from stargen.executing.outbox import Outbox
 from stargen.executing.queued import Queued, queued_of
 from stargen.executing.sharing import SharedStore
+from stargen.executing.sigterm import Sigterm
 from stargen.messages import (
     AttemptRef,
     CancelTasks,
@@ -54,7 +55,9 @@ _LOOKS_BEFORE_SLEEP = 8
 class CalculatorRunner:
     """One worker's side of the link."""
 
-    def __init__(self, link: BlockingLink, board: Board, store: SharedStore) -> None:
+    def __init__(
+        self, link: BlockingLink, board: Board, store: SharedStore, sigterm: Sigterm
+    ) -> None:
         self._link = link
         self._store = store
         self._board = board
@@ -69,6 +72,8 @@ class CalculatorRunner:
         self._folder = Path()
         self._current: Attempt | None = None
         self._leaving = False
+        self._sigterm = sigterm
+        sigterm.obeyed = self._is_stopping
         self._reading = threading.Lock()
         self._queueing = threading.Lock()
         self._second_thread_sleeps = True
@@ -158,7 +163,7 @@ class CalculatorRunner:
 
     def _fail(self, attempt: Attempt, error: BaseException) -> None:
         """A task that was asked to stop may end in any way: that is no failure of its own."""
-        if attempt.stopping:
+        if self._sigterm.ends(attempt):
             self._outbox.gave_back([attempt.ref])
         else:
             duration_s = time.monotonic() - attempt.began
@@ -226,6 +231,10 @@ class CalculatorRunner:
     def _stop_current(self) -> None:
         if self._current is not None:
             self._current.stopping = True
+
+    def _is_stopping(self) -> bool:
+        current = self._current
+        return self._leaving or (current is not None and current.stopping)
 
     # --- the second thread ----------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from stargen.executing.outputs import SlotOutput
 from stargen.executing.program_task import ProgramTask, Workplace
 from stargen.executing.queued import Queued, queued_of
 from stargen.executing.sharing import SharedStore
+from stargen.executing.sigterm import EXIT_CODES, Sigterm
 from stargen.executing.supervision import WATCH_S, Supervised, Surroundings
 from stargen.executing.threads import thread_limits
 from stargen.messages import (
@@ -65,6 +66,7 @@ class ProgramHost:
     ----------
     grace_s : how long a program may take over each way of being stopped
     store : the node's shared data
+    sigterm : what a batch system may send
     groups : folder for control groups that hold programs to their memory; None if there are none
     """
 
@@ -74,12 +76,14 @@ class ProgramHost:
         board: Board,
         grace_s: float,
         store: SharedStore,
+        sigterm: Sigterm,
         groups: Path | None = None,
     ) -> None:
         self._link = link
         self.board = board
         self.grace_s = grace_s
         self.store = store
+        self.sigterm = sigterm
         self.groups = MemoryGroups(groups) if groups is not None else None
         self.nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self.outbox = Outbox(link.send_all, _HOLD_S)
@@ -268,7 +272,7 @@ class Slot:
         except BaseException as error:
             if task is not None:
                 task.save_files()
-            if isinstance(error, Stopped) or attempt.stopping:
+            if isinstance(error, Stopped) or host.sigterm.ends(attempt):
                 host.outbox.gave_back([ref])
             else:
                 duration_s = time.monotonic() - attempt.began
@@ -334,7 +338,10 @@ class Slot:
             running = self._running = start()
         board.turn(self._number, Phase.PROGRAM)
         try:
-            return running, running.wait()
+            code = running.wait()
+            if code in EXIT_CODES:
+                self._host.sigterm.came()
+            return running, code
         finally:
             self._running = None
             board.turn(self._number, Phase.PYTHON)

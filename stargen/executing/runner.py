@@ -20,6 +20,7 @@ from pathlib import Path
 from stargen.errors import LinkLost
 from stargen.executing.board import Board
 from stargen.executing.sharing import SharedStore
+from stargen.executing.sigterm import Sigterm
 from stargen.executing.staging import SharedPlace
 from stargen.transport.blocking import BlockingLink
 from stargen.transport.greeting import Identity
@@ -43,6 +44,8 @@ def main(arguments: list[str] | None = None) -> None:
         os.set_inheritable(fd, False)
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
     faulthandler.enable()
+    sigterm = Sigterm()
+    sigterm.catch()
     _expose_to_oom_killer()
     if not options.programs:
         _die_with_parent()
@@ -56,11 +59,11 @@ def main(arguments: list[str] | None = None) -> None:
             from stargen.executing.program import ProgramHost
 
             board, groups = Board(options.board), options.memory_groups
-            ProgramHost(link, board, options.grace_s, store, groups).serve()
+            ProgramHost(link, board, options.grace_s, store, sigterm, groups).serve()
         else:
             from stargen.executing.calculating import CalculatorRunner
 
-            CalculatorRunner(link, Board(options.board), store).serve()
+            CalculatorRunner(link, Board(options.board), store, sigterm).serve()
 
 
 def _expose_to_oom_killer() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -68,6 +71,18 @@ class Act:
 
     def sleep(self, params, context):
         time.sleep(params.seconds)
+
+    def nap(self, params, context):
+        """By a program of its own, without which it cannot go on."""
+        subprocess.run(["sleep", str(params.seconds)], check=True)
+
+    def pool(self, params, context):
+        """Forks that have to be ended."""
+        child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        child.start()
+        child.terminate()
+        child.join(params.seconds)
+        assert child.exitcode == -signal.SIGTERM
 
     def memory_error(self, params, context):
         raise MemoryError

@@ -328,7 +328,7 @@ async def test_a_damaged_memory_is_begun_anew(tmp_path, text):
 async def test_a_stopped_agent_goes_on_where_it_was(master, agent):
     master.define(short(0.3))
     refs = master.run(8)
-    await running(master, 2)
+    await master.until(lambda: master.done)
     agent.process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(1.5)
     agent.process.send_signal(signal.SIGCONT)
