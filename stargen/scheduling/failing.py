@@ -56,7 +56,7 @@ class Failing:
         self.desk.health[job.index].attempted(failure, decision.verdict)
         if decision.verdict == "quarantine":
             self.quarantine(job, task, fault.message)
-        elif decision.verdict == "stop":
+        elif decision.verdict == "stop" and job.held is None:
             self.desk.commit(JobHeld(self.desk.at, job.index, fault.message, POLICY))
         self._hold_if_failing(job, fault.message)
 

@@ -2,6 +2,7 @@
 
 from stargen.messages import TaskFault
 from stargen.model import Retries, Shape
+from stargen.records import JobHeld, records
 from stargen.scheduling.events import Asked, FailuresArrived, Ticked
 from stargen.scheduling.nodelist import READY, SUSPENDED
 from stargen.scheduling.policy import NODE_FAILURES
@@ -70,3 +71,14 @@ def test_the_only_node_is_kept():
     for _ in range(2 * NODE_FAILURES):
         _fail_all(c, hole)
     assert c.scheduler.state.nodes["n0"].state == READY
+
+
+def test_what_no_task_can_do_holds_the_job_once():
+    c = _cluster(1)
+    (agent,) = c.agents.values()
+    refs = list(agent.running)
+    assert len(refs) > 1
+    faults = [TaskFault(*ref, "user", "no weights", "there are no weights") for ref in refs]
+    c.event(FailuresArrived(c.now, agent.name, faults))
+    assert c.scheduler.state.jobs[0].held == "there are no weights"
+    assert sum(isinstance(records.decode(body), JobHeld) for body in c.log) == 1
