@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stargen import Crystal
 from stargen_diffusion.lattices import NoCellError
 from stargen_diffusion.revealing import Palette
-from stargen_diffusion.sampling import CHUNK_PAIRS, Chunk, Draw, Sampler
+from stargen_diffusion.sampling import Chunk, Draw, Sampler
 
 SMALLEST_VOLUME_ANG3 = 0.1
 
@@ -74,29 +74,30 @@ class Workshop:
 
         Parameters
         ----------
-        state : what `keep` was handed by an earlier attempt at the same orders
+        state : what `keep` was handed by an earlier attempt at the same orders; on another device
+            a chunk that was going begins again
 
         Raises
         ------
         Interrupted : if told to stop
         """
-        chunks = list(_chunks(orders))
+        chunks = list(_chunks(orders, self._sampler.chunk_pairs))
         steps = len(self._sampler.times) - 1
         made: dict[int, Made] = {int(k): _thawed(v) for k, v in (state or {}).get("made", [])}
         going = (state or {}).get("going")
-        for number, members in enumerate(chunks):
-            if members[0] in made:
+        for number, together in enumerate(chunks):
+            members = [m for m in together if m not in made]
+            if not members:
                 continue
             chunk = self._begin([orders[m] for m in members])
-            if going is not None:
+            if going is not None and going.get("members") == members:
                 chunk.restore(going)
-                going = None
             while not self._sampler.done(chunk):
                 self._sampler.step(chunk)
                 stop = self._after_step(number * steps + chunk.at, len(chunks) * steps)
                 if stop or chunk.at % self._keep_every == 0:
                     frozen = [(k, _frozen(v)) for k, v in made.items()]
-                    self._keep({"made": frozen, "going": chunk.state()})
+                    self._keep({"made": frozen, "going": {"members": members, **chunk.state()}})
                 if stop:
                     raise Interrupted
             for member, result in zip(members, self._finish(chunk), strict=True):
@@ -132,13 +133,13 @@ class Workshop:
                 yield Refused("no volume", f"{crystal.volume:.1e} Å^3") if small else crystal
 
 
-def _chunks(orders: Sequence[Order]) -> Iterator[list[int]]:
+def _chunks(orders: Sequence[Order], pairs: int) -> Iterator[list[int]]:
     """Numbers of orders that go together, equal sizes only."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for at, order in enumerate(orders):
         by_size[order.n_atoms].append(at)
     for n, members in sorted(by_size.items()):
-        size = max(1, CHUNK_PAIRS // n**2)
+        size = max(1, pairs // n**2)
         for at in range(0, len(members), size):
             yield members[at : at + size]
 

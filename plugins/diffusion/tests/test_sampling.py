@@ -55,6 +55,22 @@ def test_an_interrupted_workshop_goes_on_to_the_same_crystals(model, form, stop_
     assert Workshop(sampler).make(wanted, kept[-1]) == whole
 
 
+@pytest.mark.parametrize("stop_at", [1, 9, 11])
+@pytest.mark.parametrize("pairs", [(6400, 9), (9, 6400)], ids=["in smaller", "in larger"])
+def test_it_goes_on_in_chunks_of_another_size(model, pairs, stop_at):
+    """As on a node with a GPU after one without."""
+    sampler = Sampler(model().for_sampling(), QUICK)
+    wanted = orders([3, 5, 3, 3])
+    whole = Workshop(sampler).make(wanted)
+    kept = []
+    stopping = Workshop(sampler, after_step=lambda done, total: done == stop_at, keep=kept.append)
+    sampler.chunk_pairs = pairs[0]
+    with pytest.raises(Interrupted):
+        stopping.make(wanted)
+    sampler.chunk_pairs = pairs[1]
+    assert Workshop(sampler).make(wanted, kept[-1]) == whole
+
+
 def test_noise_of_long_ladders_is_drawn_in_blocks_and_still_the_same(model):
     sampler = Sampler(model().for_sampling(), Plan(steps=70, correctors=0))
     wanted = orders([2, 2])
