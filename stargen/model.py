@@ -118,7 +118,7 @@ class JobSpec:
     priority: int = 0
     grain: int | None = None
     target_task_s: float = 5.0
-    buffer: int = 10_000
+    buffer: int | None = None
     line: int | None = None
 
 
