@@ -118,7 +118,7 @@ class JobSpec:
     priority: int = 0
     grain: int | None = None
     target_task_s: float = 5.0
-    buffer: int | None = None
+    buffer: int = 10_000
     line: int | None = None
 
 

@@ -72,8 +72,7 @@ class JobTable:
     priority : higher goes first
     grain : candidates per task; "auto" grows it until a task lasts about `target_task_s`
     target_task_s : seconds that a task should last
-    buffer : candidates that may wait at its input before those upstream pause; "auto": 10,000,
-        or as many as occupy all slots of the job upstream twice
+    buffer : candidates that may wait at its input before those upstream pause
     """
 
     name: str
@@ -88,7 +87,7 @@ class JobTable:
     priority: int = 0
     grain: Count | Literal["auto"] = "auto"
     target_task_s: Annotated[float, Bounds(above=0)] = 5.0
-    buffer: Count | Literal["auto"] = "auto"
+    buffer: Count = 10_000
 
 
 @dataclass(frozen=True, slots=True)

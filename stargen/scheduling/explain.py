@@ -77,7 +77,7 @@ def _work(job: JobState) -> str:
 
 def _full_edges(scheduler: Scheduler, job: JobState) -> str:
     full = [
-        f"{d.plan.name} has {d.backlog()} waiting (its buffer is {scheduler.buffer(d, job)})"
+        f"{d.plan.name} has {d.backlog()} waiting (its buffer is {d.plan.spec.buffer})"
         for d in scheduler.state.outputs_of(job)
         if not d.plan.is_select
     ]

@@ -156,7 +156,7 @@ class _Parser:
             priority=table.priority,
             grain=None if table.grain == "auto" else table.grain,
             target_task_s=table.target_task_s,
-            buffer=None if table.buffer == "auto" else table.buffer,
+            buffer=table.buffer,
             line=self._document.line(path),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from stargen.model import Location, Request, Resources, Shape
 from stargen.records import AssignedRow, TasksAssigned
@@ -15,10 +15,6 @@ from stargen.scheduling.streams import KeyedLane
 
 UNBOUNDED = 1 << 40
 """Room where nothing bounds it."""
-LEAST_BUFFER = 10_000
-"""Candidates that may wait where the campaign does not say how many."""
-_SENT_PER_S = 20_000
-"""Tasks that the master hands out a second, at least."""
 
 
 class Placer:
@@ -250,43 +246,23 @@ class Placer:
 
     def allowance(self, job: JobState) -> int:
         """How many candidates this job may take in now without overfilling what lies downstream."""
-        room = min((self._room(edge, job) for edge in self._edges(job)), default=UNBOUNDED)
+        room = min((self._edge_room(d, job) for d in self.state.outputs_of(job)), default=UNBOUNDED)
         stop = self.desk.plan.campaign.stop
         if job.plan.shape is Shape.SOURCE and stop and stop.max_candidates is not None:
             room = min(room, stop.max_candidates - self.state.births() - int(job.reserved()))
         return int(room / max(job.pace.fan_out, 0.01))
 
-    def buffer(self, downstream: JobState, job: JobState) -> int:
-        """How many candidates of `job` may wait for `downstream`, those that it works on included.
-
-        Unless the campaign says so, as many as occupy every slot twice, lest a large cluster idle.
-        """
-        given = downstream.plan.spec.buffer
-        if given is not None:
-            return given
-        return max(LEAST_BUFFER, int(2 * self._at_once(job) * job.pace.fan_out))
-
-    def _edges(self, job: JobState) -> Iterator[JobState]:
-        """Jobs whose buffers it fills; a waiting gather takes any number."""
-        for downstream in self.state.outputs_of(job):
-            select = downstream.plan.spec.select
-            if downstream.closed is not None:
-                continue
-            if select is not None and select.streams:
-                yield from self._edges(downstream)
-            elif downstream.plan.shape is not Shape.GATHER:
-                yield downstream
-
-    def _room(self, downstream: JobState, job: JobState) -> int:
+    def _edge_room(self, downstream: JobState, job: JobState) -> int:
+        """Candidates that `downstream` can still take in; a waiting gather takes any number."""
+        if downstream.closed is not None:
+            return UNBOUNDED
+        select = downstream.plan.spec.select
+        if select is not None and select.streams:
+            further = self.state.outputs_of(downstream)
+            return min((self._edge_room(d, job) for d in further), default=UNBOUNDED)
+        if downstream.plan.shape is Shape.GATHER:
+            return UNBOUNDED
         backlog, reserved = downstream.backlog(), job.reserved()
-        buffer = self.buffer(downstream, job)
         if backlog == 0 and reserved == 0:
-            return max(1, buffer)
-        return buffer - backlog - int(reserved)
-
-    def _at_once(self, job: JobState) -> int:
-        """Candidates that occupy every slot; no more than can be sent while a task lasts."""
-        nodes, task_s = self.state.nodes, job.pace.task_s
-        slots = max(sum(nodes.slots(variant) for variant in each) for each in job.requests)
-        candidates = slots * fragmenter.grain(job, slots, UNBOUNDED)
-        return candidates if task_s is None else min(candidates, int(_SENT_PER_S * task_s))
+            return max(1, downstream.plan.spec.buffer)
+        return downstream.plan.spec.buffer - backlog - int(reserved)

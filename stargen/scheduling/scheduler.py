@@ -151,10 +151,6 @@ class Scheduler:
         """How many candidates `job` may take in now without overfilling what lies downstream."""
         return self._placer.allowance(job)
 
-    def buffer(self, downstream: JobState, job: JobState) -> int:
-        """How many candidates of `job` may wait for `downstream`."""
-        return self._placer.buffer(downstream, job)
-
     def _on_tick(self, event: Ticked) -> None:
         self._standing.on_tick(event.at)
         self.allocating.on_tick(event.at)

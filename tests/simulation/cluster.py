@@ -72,7 +72,7 @@ def job(
     predicate: Callable[[Envelope], bool] | None = None,
     key: Callable[[Envelope], str] | None = None,
     request_of: Callable[[Envelope], tuple[Resources, ...]] | None = None,
-    buffer: int | None = None,
+    buffer: int = 10_000,
     steer=None,
     retries: Retries = RETRIES,
     resources: Resources = ONE_CORE,

@@ -5,7 +5,6 @@ import pytest
 from stargen.codec import unpack
 from stargen.model import Resources, Retries, SelectSpec, Shape, StopSpec
 from stargen.scheduling.events import Asked, Ticked
-from stargen.scheduling.placing import LEAST_BUFFER
 from tests.simulation.cluster import Cluster, digest, job, plan
 
 same = lambda names, kept: names  # noqa: E731
@@ -57,18 +56,6 @@ def test_a_buffer_smaller_than_the_cluster_leaves_no_core_idle():
             c.finish_one(agent)
     assert sum(len(agent.running) for agent in c.agents.values()) == 16
     assert c.scheduler.state.jobs[1].backlog() <= 3
-
-
-def test_a_source_of_long_tasks_occupies_a_large_cluster():
-    """Their candidates alone are more than an edge holds otherwise."""
-    p = plan(job("make", shape=Shape.SOURCE, total=10**6, grain=64), job("slow", "make"))
-    c = Cluster(p, {"make": same, "slow": same}, [(f"n{i}", 24) for i in range(50)])
-    at_work = [sum(ref.job == 0 for ref in agent.running) for agent in c.agents.values()]
-    assert min(at_work) >= 24
-    assert sum(at_work) <= 2 * 50 * 24
-    few = plan(job("make", shape=Shape.SOURCE, total=10**6, grain=64), job("slow", "make"))
-    c = Cluster(few, {"make": same, "slow": same}, [("n0", 2)])
-    assert 64 * len(c.agents["n0"].running) <= LEAST_BUFFER
 
 
 def test_a_keyed_job_keeps_the_first_of_each_key_and_sees_what_was_kept():

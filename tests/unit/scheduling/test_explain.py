@@ -13,7 +13,7 @@ def _same(names, kept):
     return names
 
 
-def _cluster(*, cores=2, resources=None, nodes=1, buffer=None):
+def _cluster(*, cores=2, resources=None, nodes=1, buffer=10_000):
     p = plan(
         job("make", shape=Shape.SOURCE, total=50),
         job("slow", "make", resources=resources or Resources(), buffer=buffer),
