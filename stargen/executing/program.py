@@ -339,7 +339,7 @@ class Slot:
         board.turn(self._number, Phase.PROGRAM)
         try:
             code = running.wait()
-            if code in EXIT_CODES:
+            if code in EXIT_CODES and not running.stopped:
                 self._host.sigterm.came()
             return running, code
         finally:

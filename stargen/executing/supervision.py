@@ -105,6 +105,11 @@ class Supervised:
         """The leader of its process group."""
         return self._process.pid
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped from here."""
+        return self._next_stop_at > 0
+
     def wait(self) -> int:
         """Until it has ended and nothing that it started is left; its return code.
 
@@ -116,7 +121,7 @@ class Supervised:
         code = self._reap()
         with self._lock:
             self._ended = True
-        if self._next_stop_at or self._group_lives():
+        if self.stopped or self._group_lives():
             end_session(self.pid, grace_s=_STRAGGLERS_S)
             mark = self._around.environ.get(AGENT_MARK.encode(), b"").decode()
             end_attempt(mark, self._around.attempt, grace_s=0.0)
